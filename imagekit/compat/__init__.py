@@ -1,0 +1,1 @@
+"""From what is asked to what is chosen: facts, rules, and the decision between them."""

@@ -1,0 +1,119 @@
+"""The lock, its file, and whether it still answers what is asked.
+
+The lock embeds the resolution it was made for, so that everything downstream knows only the lock, and a lock is stale
+exactly when resolving the profile again gives something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from imagekit.errors import UsageError
+from imagekit.resolution import Resolution
+
+SCHEMA = 1
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Package(_Model):
+    name: str
+    """Normalised (PEP 503)."""
+    version: str
+    kind: str
+    """wheel | sdist | standin"""
+    file: str
+    sha256: str
+    size: int = 0
+    """Bytes of the file."""
+    index: str = ""
+    """Name of the index, never its URL; empty for a stand-in, which imagekit makes itself."""
+    needed_by: tuple[str, ...] = ()
+    """Other packages, or the profile, wish or fact that asked for it."""
+
+
+class Tool(_Model):
+    """A package used while building, never in the image: uv, and what a source build requires."""
+
+    name: str
+    version: str
+    hashes: tuple[str, ...]
+    """sha256 of each of its files that would do."""
+
+
+class Lock(_Model):
+    version: int = SCHEMA
+    created: str
+    """ISO date; also SOURCE_DATE_EPOCH of the image."""
+    resolution: Resolution
+    packages: tuple[Package, ...]
+    tools: tuple[Tool, ...]
+    """What builds the image: uv."""
+    build_requires: dict[str, tuple[Tool, ...]]
+    """package -> what its source build requires."""
+
+    def package(self, name: str) -> Package | None:
+        return next((package for package in self.packages if package.name == name), None)
+
+    @property
+    def epoch(self) -> int:
+        """SOURCE_DATE_EPOCH, seconds: noon of the day of the lock, so that no time zone makes it another day."""
+        from datetime import datetime, timezone
+
+        return int(datetime.fromisoformat(f"{self.created}T12:00:00").replace(tzinfo=timezone.utc).timestamp())
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(dump(self).encode()).hexdigest()
+
+
+def dump(lock: Lock) -> str:
+    return json.dumps(lock.model_dump(mode="json", exclude_defaults=True), indent=1, sort_keys=True) + "\n"
+
+
+def read(path: Path) -> Lock:
+    """Raises UsageError for a file that is not a lock of this schema."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return Lock(**raw)
+    except (OSError, ValueError, TypeError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{path} is not a lock of this imagekit: {reason}", hint="imagekit lock makes it anew") from None
+
+
+def write(lock: Lock, path: Path) -> None:
+    """All or nothing: an interrupted write leaves the old lock as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(dump(lock))
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def stale(lock: Lock, resolution: Resolution) -> str:
+    """What changed since the lock was made, in a few words; empty when it still answers."""
+    told = {"reasons", "notes"}
+    old = lock.resolution.model_dump(mode="json", exclude=told)
+    new = resolution.model_dump(mode="json", exclude=told)
+    changed = [key for key in new if old.get(key) != new[key]]
+    return ", ".join(changed)
+
+
+def file_name(resolution: Resolution) -> str:
+    """<torch>-cuda<x.y>-py<xy>[-<base>][-with-<digest>].json: one lock per torch, CUDA, Python and base."""
+    suffix = [entry for entry in resolution.differs if not entry.startswith("py")]
+    python = resolution.python.replace(".", "")
+    return "-".join([f"{resolution.torch}-cuda{resolution.cuda}-py{python}", *suffix]) + ".json"

@@ -1,0 +1,86 @@
+"""What was chosen, and why: the answer to a profile. Data only; the deciding is in `imagekit.compat`."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Base(_Model):
+    """The image that everything stands on. `distro` bases are made from distribution packages by name."""
+
+    kind: str
+    """distro | image"""
+    name: str
+    """The suite (bookworm) of a distro base; the reference of an image."""
+    digest: str = ""
+    """Manifest digest of an image base; empty for a distro base, whose versions are in each build's record."""
+    packages: tuple[str, ...] = ()
+    """Distribution packages a distro base is made of."""
+
+
+class Want(_Model):
+    """One thing that is given to the package resolver."""
+
+    requirement: str
+    """PEP 508."""
+    why: str
+    """The profile, wish or fact that asked for it."""
+    index: str = "pypi"
+
+
+class Reason(_Model):
+    subject: str
+    value: str
+    because: str
+    fact: str = ""
+
+
+class SourceBuild(_Model):
+    """How a package that has no usable wheel is built, once."""
+
+    package: str
+    env: dict[str, str] = Field(default_factory=dict)
+    apt_build: tuple[str, ...] = ()
+    apt_runtime: tuple[str, ...] = ()
+    cpu_level: str = ""
+    formats: tuple[str, ...] = ()
+
+
+class Resolution(_Model):
+    profile: str
+    torch: str
+    cuda: str
+    """CUDA that the torch wheel was built with, such as 12.1."""
+    variant: str
+    """The wheel's local version, such as cu121."""
+    torch_index: str = "pypi"
+    python: str
+    os: str
+    """Debian 12."""
+    glibc: str
+    arch: str = "amd64"
+    base: Base
+    wants: tuple[Want, ...]
+    constraints: tuple[Want, ...] = ()
+    replace: dict[str, str] = Field(default_factory=dict)
+    builds: tuple[SourceBuild, ...] = ()
+    apt: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
+    expects: dict[str, object] = Field(default_factory=dict)
+    gpu_architectures: tuple[str, ...] = ()
+    """Compiled into the torch wheel, such as sm_90."""
+    min_driver: str = ""
+    """Linux driver that CUDA minor-version compatibility asks for."""
+    cpu_level: str = "x86-64"
+    differs: tuple[str, ...] = ()
+    """Tag suffixes: one for each axis that is not the profile's default."""
+    reasons: tuple[Reason, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Lines for the user: preferences given up for a wish, warnings from the facts."""
