@@ -1,0 +1,1 @@
+"""What builds, holds and runs images. Only this room knows docker."""

@@ -1,0 +1,156 @@
+"""The Docker Engine through its API (docker-py): ping, inspect, tag, import, run.
+
+docker-py has no BuildKit, so building is in `buildkit`. A container is always started detached with a time limit and
+removed in the end: `containers.run` of docker-py waits for ever and loses the log of what it removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from imagekit.errors import Surroundings
+
+API_TIMEOUT = 60
+"""Seconds without an answer of the engine."""
+
+IMPORT_TIMEOUT = 900
+OLDEST = (20, 10)
+"""First engine whose BuildKit knows RUN --mount without a syntax line."""
+
+
+@dataclass(frozen=True)
+class Result:
+    exit_code: int
+    stdout: str
+    stderr: str
+    timed_out: bool = False
+
+
+class Engine:
+    """One engine. `endpoint` is printed wherever it may surprise: docker-py follows docker contexts."""
+
+    def __init__(self) -> None:
+        try:
+            self.client = docker.from_env(timeout=API_TIMEOUT)
+            self.version = str(self.client.version()["Version"])
+        except (DockerException, requests.RequestException) as error:
+            raise _unreachable(str(error)) from None
+        self.endpoint = str(self.client.api.base_url).replace("http+docker://localhost", "the local socket")
+        numbers = tuple(int(part) for part in self.version.split("+")[0].split(".")[:2] if part.isdigit())
+        if numbers < OLDEST:
+            raise Surroundings(
+                f"the Docker Engine is {self.version}; imagekit needs 20.10 or later", hint="upgrade Docker Engine"
+            )
+
+    def free_disk(self) -> int | None:
+        """Bytes free where the engine keeps its images; None when that is not on this machine."""
+        root = Path(self.client.info().get("DockerRootDir", ""))
+        return shutil.disk_usage(root).free if root.is_dir() else None
+
+    def image(self, reference: str) -> dict[str, Any] | None:
+        """`docker inspect` of an image, or None."""
+        try:
+            return dict(self.client.api.inspect_image(reference))
+        except (ImageNotFound, NotFound):
+            return None
+        except APIError as error:
+            raise Surroundings(f"the engine cannot inspect {reference}: {error.explanation}") from None
+
+    def tags(self, repository: str) -> list[str]:
+        return [tag for image in self.client.images.list(name=repository) for tag in image.tags]
+
+    def tag(self, image: str, reference: str) -> None:
+        repository, _, tag = reference.rpartition(":")
+        self.client.api.tag(image, repository, tag)
+
+    def untag(self, reference: str) -> None:
+        with contextlib.suppress(ImageNotFound, APIError):
+            self.client.api.remove_image(reference, noprune=False)
+
+    def import_tar(self, tar: Path, repository: str, tag: str, changes: list[str]) -> None:
+        api = docker.APIClient(**docker.utils.kwargs_from_env(), timeout=IMPORT_TIMEOUT)
+        try:
+            api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
+        except (APIError, requests.RequestException) as error:
+            raise Surroundings(f"the engine could not import {repository}:{tag}: {error}") from None
+        finally:
+            api.close()
+
+    def has_gpu(self) -> bool:
+        """Whether the engine can hand a GPU to a container: it knows a runtime or a device driver for it."""
+        info = self.client.info()
+        return "nvidia" in info.get("Runtimes", {}) or any(
+            "nvidia" in str(device) for device in info.get("DiscoveredDevices") or []
+        )
+
+    def run(
+        self,
+        image: str,
+        command: list[str],
+        *,
+        timeout: float,
+        user: str | None = None,
+        environment: dict[str, str] | None = None,
+        entrypoint: list[str] | None = None,
+        memory: str = "8g",
+        shm: str = "1g",
+        gpus: bool = False,
+    ) -> Result:
+        """Run to the end or to the time limit (seconds), without a network; the container never outlives the call."""
+        request = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if gpus else None
+        with self._container(
+            image=image, command=command, user=user, environment=environment or {}, entrypoint=entrypoint,
+            network_mode="none", mem_limit=memory, shm_size=shm, device_requests=request, pids_limit=4096,
+            labels={"io.imagekit.run": str(os.getpid())},
+        ) as container:  # fmt: skip
+            timed_out = False
+            try:
+                container.start()
+            except APIError as error:
+                raise Surroundings(f"the engine cannot start a container: {error.explanation}") from None
+            try:
+                code = int(container.wait(timeout=timeout)["StatusCode"])
+            except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
+                timed_out, code = True, 137
+                with contextlib.suppress(APIError):
+                    container.kill()
+            out = container.logs(stdout=True, stderr=False).decode(errors="replace")
+            err = container.logs(stdout=False, stderr=True).decode(errors="replace")
+            return Result(code, out, err, timed_out)
+
+    @contextlib.contextmanager
+    def _container(self, **settings: Any) -> Iterator[Any]:
+        try:
+            container = self.client.containers.create(**settings)
+        except ImageNotFound:
+            raise Surroundings(f"the engine has no image {settings['image']}", hint="docker images lists them") from None
+        except APIError as error:
+            raise Surroundings(f"the engine cannot make a container: {error.explanation}") from None
+        try:
+            yield container
+        finally:
+            with contextlib.suppress(NotFound, APIError):
+                container.remove(force=True, v=True)
+
+
+def _unreachable(reason: str) -> Surroundings:
+    if "Permission" in reason:
+        return Surroundings(
+            "this user may not talk to the Docker Engine",
+            hint="sudo usermod -aG docker $USER, then log in again",
+        )
+    return Surroundings(
+        "no Docker Engine answers",
+        details=[reason.splitlines()[0][:200]],
+        hint="start it (systemctl start docker), or set DOCKER_HOST; imagekit render needs none",
+    )

@@ -1,0 +1,214 @@
+"""resolution -> lock."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import requests
+from packaging.requirements import Requirement
+from packaging.tags import compatible_tags, cpython_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from imagekit.errors import ImpossibleWish, Surroundings
+from imagekit.lock import standin, uv
+from imagekit.lock.model import Lock, Package, Tool
+from imagekit.resolution import Resolution, Want
+from imagekit.site import Site
+from imagekit.wheels import Store
+
+HTTP_TIMEOUT = 60
+"""Seconds without a byte from an index."""
+
+
+def make(
+    resolution: Resolution,
+    site: Site,
+    store: Store,
+    *,
+    previous: Lock | None = None,
+    upgrade: bool = False,
+    upgrade_packages: tuple[str, ...] = (),
+) -> Lock:
+    """Resolve, and pin every artefact. Versions of `previous` are kept while they fit, unless told to upgrade.
+
+    Raises ImpossibleWish (no versions fit, or only a source with no recipe), Surroundings (an index does not answer).
+    """
+    fresh = {canonicalize_name(name) for name in upgrade_packages}
+    old = {} if upgrade or previous is None else {p.name: p.version for p in previous.packages if p.kind != "standin"}
+    prefer = {name: version for name, version in old.items() if name not in fresh}
+    found = _resolve(resolution, site, prefer)
+    _check_replacements(resolution, found)
+    packages = _packages(resolution, site, found)
+    sources = {package.name: entry.sdist for package, entry in zip(packages, found, strict=True) if package.kind == "sdist"}
+    build_requires = {}
+    for name, sdist in sources.items():
+        assert sdist is not None
+        path = store.add(sdist.name, sdist.sha256, lambda url=sdist.url: _download(url, site))  # type: ignore[misc]
+        build_requires[name] = _tools(_build_requires(path), resolution, site)
+    packages += [_standin(a, b, packages, store) for a, b in sorted(resolution.replace.items())]
+    return Lock(
+        created=date.today().isoformat(),
+        resolution=resolution,
+        packages=tuple(sorted(packages, key=lambda package: package.name)),
+        tools=_tools([f"uv=={_uv_version()}"], resolution, site),
+        build_requires=build_requires,
+    )
+
+
+def _uv_version() -> str:
+    from importlib.metadata import version
+
+    return version("uv")
+
+
+def _resolve(resolution: Resolution, site: Site, prefer: dict[str, str]) -> list[uv.Resolved]:
+    """uv binds an index to direct requirements only, so a routed name that came in through another package is made a
+    direct one, and everything is resolved again: a name that belongs to a private index never comes from another."""
+    wants = tuple(_routed(want, site) for want in resolution.wants)
+    constraints = tuple(constraint.requirement for constraint in resolution.constraints)
+    excludes = tuple(resolution.replace)
+    while True:
+        found = uv.compile(wants, constraints, excludes, prefer, resolution, site)
+        direct = {canonicalize_name(Requirement(want.requirement).name) for want in wants}
+        strays = [entry for entry in found if entry.name not in direct and site.route(entry.name)]
+        if not strays:
+            return found
+        wants += tuple(Want(requirement=s.name, why=", ".join(s.needed_by), index=site.route(s.name)) for s in strays)
+
+
+def _routed(want: Want, site: Site) -> Want:
+    index = site.route(Requirement(want.requirement).name)
+    return want.model_copy(update={"index": index}) if index else want
+
+
+def _packages(resolution: Resolution, site: Site, found: list[uv.Resolved]) -> list[Package]:
+    direct = {canonicalize_name(Requirement(want.requirement).name): want for want in resolution.wants}
+    chosen = []
+    unusable = []
+    for entry in found:
+        wheel = _best(entry.wheels, resolution)
+        recipe = any(build.package == entry.name for build in resolution.builds)
+        file = wheel or entry.sdist
+        if file is None or (wheel is None and not recipe):
+            unusable.append(f"{entry.name} {entry.version}: no wheel for Python {resolution.python}, glibc {resolution.glibc}")
+            continue
+        want = direct.get(entry.name)
+        index = site.route(entry.name) or (want.index if want else "pypi")
+        why = (want.why,) if want else ()
+        chosen.append((entry, file, Package(
+            name=entry.name, version=entry.version, kind="wheel" if wheel else "sdist", file=file.name,
+            sha256=file.sha256, index=index, needed_by=(*why, *entry.needed_by),
+        )))  # fmt: skip
+    if unusable:
+        known = ", ".join(build.package for build in resolution.builds) or "nothing"
+        raise ImpossibleWish(
+            "some packages have only a source distribution",
+            details=unusable,
+            hint=f"imagekit builds from source what it has a recipe for (here: {known}); pin a version that has a wheel",
+        )
+    with requests.Session() as session, ThreadPoolExecutor(8) as pool:
+        session.verify = site.ca or True
+        facts = list(pool.map(lambda item: _size_and_hash(item[1], session), chosen))
+    return [
+        package.model_copy(update={"size": size, "sha256": sha256})
+        for (_, _, package), (size, sha256) in zip(chosen, facts, strict=True)
+    ]
+
+
+def _best(wheels: tuple[uv.File, ...], resolution: Resolution) -> uv.File | None:
+    """The wheel an installer in the image would take: the first tag of the image's Python and glibc that has one."""
+    major, minor = (int(part) for part in resolution.python.split("."))
+    g_major, g_minor = (int(part) for part in resolution.glibc.split("."))
+    legacy = {(2, 17): "manylinux2014_x86_64", (2, 12): "manylinux2010_x86_64", (2, 5): "manylinux1_x86_64"}
+    platforms = []
+    for below in range(g_minor, 4, -1):
+        platforms.append(f"manylinux_{g_major}_{below}_x86_64")
+        platforms += [legacy[g_major, below]] if (g_major, below) in legacy else []
+    platforms.append("linux_x86_64")
+    interpreter = f"cp{major}{minor}"
+    tags = [*cpython_tags((major, minor), platforms=platforms), *compatible_tags((major, minor), interpreter, platforms)]
+    rank = {tag: place for place, tag in reversed(list(enumerate(tags)))}
+    best: tuple[int, uv.File] | None = None
+    for wheel in wheels:
+        places = [rank[tag] for tag in parse_wheel_filename(wheel.name)[3] if tag in rank]
+        if places and (best is None or min(places) < best[0]):
+            best = (min(places), wheel)
+    return best[1] if best else None
+
+
+def _size_and_hash(file: uv.File, session: requests.Session) -> tuple[int, str]:
+    if file.url.startswith("file:"):
+        content = Path(uv.unquote(uv.urlsplit(file.url).path)).read_bytes()
+        return len(content), file.sha256 or hashlib.sha256(content).hexdigest()
+    if not file.sha256:
+        raise Surroundings(f"the index gives no sha256 for {file.name}", hint="use an index that serves hashes (PEP 503)")
+    try:
+        answer = session.head(file.url, timeout=HTTP_TIMEOUT, allow_redirects=True)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise Surroundings(f"the index does not answer for {file.name}: {uv.scrub(str(error))[:200]}") from None
+    return int(answer.headers.get("Content-Length", 0)), file.sha256
+
+
+def _download(url: str, site: Site) -> bytes:
+    if url.startswith("file:"):
+        return Path(uv.unquote(uv.urlsplit(url).path)).read_bytes()
+    try:
+        answer = requests.get(url, timeout=HTTP_TIMEOUT, verify=site.ca or True)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise Surroundings(f"download failed: {uv.scrub(str(error))[:200]}") from None
+    return answer.content
+
+
+def _build_requires(sdist: Path) -> list[str]:
+    """[build-system] requires of a source distribution (PEP 518); setuptools where it says nothing."""
+    import tarfile
+
+    with tarfile.open(sdist) as archive:
+        for member in archive:
+            if fnmatch.fnmatch(member.name, "*/pyproject.toml") and member.name.count("/") == 1:
+                file = archive.extractfile(member)
+                assert file is not None
+                raw = uv.tomllib.loads(file.read().decode())
+                requires = raw.get("build-system", {}).get("requires", ["setuptools"])
+                return sorted({*requires, "wheel"})
+    return ["setuptools", "wheel"]
+
+
+def _tools(requires: list[str], resolution: Resolution, site: Site) -> tuple[Tool, ...]:
+    wants = tuple(_routed(Want(requirement=line, why="build"), site) for line in requires)
+    found = uv.compile(wants, (), (), {}, resolution, site)
+    result = []
+    for entry in found:
+        wheel = _best(entry.wheels, resolution)
+        if wheel is None:
+            raise ImpossibleWish(f"{entry.name} {entry.version}, which a build requires, has no usable wheel")
+        result.append(Tool(name=entry.name, version=entry.version, hashes=(wheel.sha256,)))
+    return tuple(result)
+
+
+def _check_replacements(resolution: Resolution, found: list[uv.Resolved]) -> None:
+    """The stand-in's version must satisfy who asked for the original; uv did not see those requirements."""
+    for name, by in resolution.replace.items():
+        if not any(entry.name == canonicalize_name(by) for entry in found):
+            raise ImpossibleWish(
+                f"replace: {name} is to be replaced by {by}, which is not among the packages",
+                hint=f"add {by} to packages",
+            )
+
+
+def _standin(name: str, by: str, packages: list[Package], store: Store) -> Package:
+    package = next(package for package in packages if package.name == canonicalize_name(by))
+    file, content = standin.wheel(name, package.name, package.version)
+    sha256 = hashlib.sha256(content).hexdigest()
+    store.add(file, sha256, lambda: content)
+    return Package(
+        name=canonicalize_name(name), version=str(Version(standin.version_of(package.version))), kind="standin",
+        file=file, sha256=sha256, size=len(content), needed_by=(f"replace by {package.name}",),
+    )  # fmt: skip

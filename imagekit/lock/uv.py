@@ -1,0 +1,182 @@
+"""Running uv to resolve: one index per package, and an environment built from nothing.
+
+uv reads extra indexes from the environment even with --no-config, so nothing of the host's environment reaches it but
+PATH and the proxies; the CA bundle and the index come from the site.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from imagekit.errors import Error, ImpossibleWish, Surroundings
+from imagekit.resolution import Resolution, Want
+from imagekit.site import Site
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TIMEOUT = 900
+"""Seconds for one resolution; a cold cache behind a slow proxy needs minutes."""
+
+
+@dataclass(frozen=True)
+class File:
+    name: str
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Resolved:
+    name: str
+    version: str
+    wheels: tuple[File, ...]
+    sdist: File | None
+    needed_by: tuple[str, ...] = field(default=())
+
+
+def compile(
+    wants: tuple[Want, ...],
+    constraints: tuple[str, ...],
+    excludes: tuple[str, ...],
+    prefer: dict[str, str],
+    resolution: Resolution,
+    site: Site,
+) -> list[Resolved]:
+    """Resolve `wants` for the image's Python and glibc; `prefer` are versions to keep while they still fit.
+
+    Raises ImpossibleWish when no set of versions fits, Surroundings when an index does not answer.
+    """
+    with tempfile.TemporaryDirectory(prefix="imagekit-lock-") as name:
+        folder = Path(name)
+        (folder / "pyproject.toml").write_text(_pyproject(wants, resolution, site))
+        (folder / "constraints.txt").write_text("".join(f"{line}\n" for line in constraints))
+        (folder / "excludes.txt").write_text("".join(f"{line}\n" for line in excludes))
+        pins = folder / "pins.txt"
+        pins.write_text("".join(f"{name}=={version}\n" for name, version in prefer.items()))
+        common = ["--constraints", "constraints.txt", "--excludes", "excludes.txt"]
+        _run(folder, resolution, site, [*common, "--annotation-style=line", "--output-file=pins.txt"])
+        edges = _edges(pins.read_text())
+        # the second run is held to the versions of the first, in case the index changes between them
+        _run(folder, resolution, site, [*common, "--constraints=pins.txt", "--output-file=pylock.toml"])
+        return _pylock((folder / "pylock.toml").read_text(), edges)
+
+
+def _pyproject(wants: tuple[Want, ...], resolution: Resolution, site: Site) -> str:
+    """One explicit index per package. uv binds an index to direct requirements only (see lock.make)."""
+    lines = ["[project]", 'name = "profile"', 'version = "0"', f'requires-python = "=={resolution.python}.*"']
+    lines += ["dependencies = [", *(f"  {_quoted(want.requirement)}," for want in wants), "]"]
+    routed = {canonicalize_name(Requirement(w.requirement).name): w.index for w in wants if w.index != "pypi"}
+    if routed:
+        lines += ["[tool.uv.sources]", *(f"{name} = {{ index = {_quoted(index)} }}" for name, index in routed.items())]
+    for index in sorted(set(routed.values())):
+        url = site.index_url(index, resolution.variant)
+        lines += ["[[tool.uv.index]]", f"name = {_quoted(index)}", f"url = {_quoted(url)}", "explicit = true"]
+    if site.default_index:
+        lines += ["[[tool.uv.index]]", 'name = "pypi"', f"url = {_quoted(site.default_index)}", "default = true"]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def environment(site: Site) -> dict[str, str]:
+    """The whole environment of every uv that imagekit starts."""
+    keep = ("PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+    env = {name: os.environ[name] for name in keep if name in os.environ}
+    env |= {"LANG": "C.UTF-8", "UV_PYTHON_DOWNLOADS": "never", "UV_CACHE_DIR": str(cache() / "uv"), "HOME": str(cache())}
+    if site.ca:
+        env["SSL_CERT_FILE"] = site.ca
+    return env
+
+
+def cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagekit"
+
+
+def _run(folder: Path, resolution: Resolution, site: Site, arguments: list[str]) -> None:
+    from uv import find_uv_bin
+
+    glibc = resolution.glibc.replace(".", "_")
+    command = [
+        find_uv_bin(), "pip", "compile", "pyproject.toml", "--no-config", "--quiet", "--no-header",
+        "--no-emit-index-url", f"--python-version={resolution.python}",
+        f"--python-platform=x86_64-manylinux_{glibc}", *arguments,
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment(site), capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise Surroundings(f"resolving took more than {TIMEOUT} s", hint="is the index reachable? imagekit site") from None
+    if done.returncode:
+        raise _error(done.stderr)
+
+
+_CAUSES = (
+    (r"certificate|UnknownIssuer", "the index's certificate is not trusted",
+     "name the CA bundle: tls.ca in imagekit.toml, or SSL_CERT_FILE; imagekit site shows what applies"),
+    (r"Connection refused|dns error|error sending request|Failed to fetch|timed out|tunnel error|Network is unreach",
+     "a package index does not answer", "imagekit site shows which indexes apply, and from where"),
+    (r"No space left", "no space left on this machine", "free some disk"),
+)  # fmt: skip
+
+
+def _error(stderr: str) -> Error:
+    text = scrub(stderr).strip()
+    tail = [line.strip() for line in text.splitlines() if line.strip()][:12]
+    if re.search(r"not found in the (package registry|provided)|was not found", text):
+        names = re.findall(r"(?:Because|and) (\S+) was not found", text)
+        what = f"no index has a package named {names[0]}" if names else "a package does not exist"
+        return ImpossibleWish(what, details=tail, hint="check the spelling; imagekit site shows the indexes asked")
+    if "No solution found" in text or "unsatisfiable" in text:
+        return ImpossibleWish("no set of versions fits these requirements", details=tail, hint="loosen one of them")
+    for pattern, message, hint in _CAUSES:
+        if re.search(pattern, text, re.IGNORECASE):
+            return Surroundings(message, details=tail, hint=hint)
+    return Surroundings("uv could not resolve the packages", details=tail)
+
+
+def scrub(text: str) -> str:
+    """Hosts out of a text: a mirror's name must not show in a log."""
+    return re.sub(r"\b(https?|file)://[^\s`'\")>]+", lambda m: "<index>/" + m[0].rstrip("/").rsplit("/", 1)[-1], text)
+
+
+def _edges(pins: str) -> dict[str, tuple[str, ...]]:
+    edges = {}
+    for line in pins.splitlines():
+        match = re.match(r"([A-Za-z0-9._-]+)==\S+\s+# via (.*)", line)
+        if match:
+            others = (via.strip() for via in match[2].split(","))
+            edges[canonicalize_name(match[1])] = tuple(v for v in others if not v.startswith(("profile ", "-c ")))
+    return edges
+
+
+def _pylock(text: str, edges: dict[str, tuple[str, ...]]) -> list[Resolved]:
+    result = []
+    for entry in tomllib.loads(text)["packages"]:
+        wheels = tuple(_file(wheel) for wheel in entry.get("wheels", []))
+        sdist = _file(entry["sdist"]) if "sdist" in entry else None
+        name = canonicalize_name(entry["name"])
+        result.append(Resolved(name, entry["version"], wheels, sdist, edges.get(name, ())))
+    return result
+
+
+def _file(entry: dict[str, object]) -> File:
+    url = str(entry.get("url") or Path(str(entry.get("path"))).as_uri())
+    hashes = entry.get("hashes") or {}
+    assert isinstance(hashes, dict)
+    return File(unquote(urlsplit(url).path.rsplit("/", 1)[-1]), url, str(hashes.get("sha256", "")))

@@ -1,0 +1,101 @@
+"""lock -> plan: the image as a list of units, each with a key that is a pure function of its inputs.
+
+The narrow waist: Dockerfile engines make one layer per group, a composing engine one per unit; keys are the same for
+both. Groups are ordered by how rarely they change, so that a small change rebuilds and moves a small layer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from imagekit.lock.model import Lock, Package
+
+LAYER_FORMAT = 1
+"""Part of every key: raised when the same inputs are to give other bytes."""
+
+HEAVY = 16_000_000
+"""Bytes of a wheel from which it goes with the heavy libraries rather than with the rest."""
+
+GROUPS = ("cuda", "torch", "heavy", "rest")
+"""Wheel groups, by rate of change: CUDA libraries, torch and what is built with it, large libraries, all others."""
+
+_TORCH = {"torch", "torchvision", "torchaudio", "triton", "torchcodec", "xformers"}
+_CUDA = ("nvidia-", "cuda-")
+
+
+@dataclass(frozen=True)
+class Unit:
+    kind: str
+    """system | wheel | files | config"""
+    name: str
+    group: str
+    key: str
+    """sha256 of what the unit is made from."""
+    size: int
+    """Bytes: the wheel's file; 0 where nothing is known before building."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    lock: Lock
+    units: tuple[Unit, ...]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Wheel groups that have something in them, in layer order."""
+        present = {unit.group for unit in self.units if unit.kind == "wheel"}
+        return tuple(group for group in GROUPS if group in present)
+
+    @property
+    def size(self) -> int:
+        return sum(unit.size for unit in self.units)
+
+    @property
+    def key(self) -> str:
+        return _key([unit.key for unit in self.units])
+
+    def packages(self, group: str) -> tuple[Package, ...]:
+        return tuple(package for package in self.lock.packages if group_of(package) == group)
+
+
+def group_of(package: Package) -> str:
+    if package.name in _TORCH:
+        return "torch"
+    if package.name.startswith(_CUDA):
+        return "cuda"
+    if package.kind == "wheel" and package.size >= HEAVY:
+        return "heavy"
+    return "rest"
+
+
+def plan(lock: Lock, files: dict[str, str]) -> Plan:
+    """`files`: path in the context -> sha256, of everything that is rendered into the image besides wheels."""
+    resolution = lock.resolution
+    apt = system_packages(lock)
+    system = Unit("system", f"{resolution.os}, {len(apt)} packages", "system", _key([resolution.base.model_dump(), apt]), 0)
+    units = [system]
+    for group in GROUPS:
+        for package in lock.packages:
+            if group_of(package) == group:
+                recipe = [tool.model_dump() for tool in lock.build_requires.get(package.name, ())]
+                recipe += [build.model_dump() for build in resolution.builds if build.package == package.name]
+                key = _key([package.sha256, resolution.python if group != "cuda" else "any", recipe])
+                units.append(Unit("wheel", f"{package.name} {package.version}", group, key, package.size))
+    units.append(Unit("files", f"{len(files)} files", "files", _key(files), 0))
+    config = [resolution.env, resolution.labels, resolution.features, resolution.profile]
+    units.append(Unit("config", "environment, labels, user", "config", _key(config), 0))
+    return Plan(lock, tuple(units))
+
+
+def system_packages(lock: Lock) -> tuple[str, ...]:
+    """Distribution packages of the final image, by name: what was asked for, and what source builds need to run."""
+    resolution = lock.resolution
+    runtime = [name for build in resolution.builds for name in build.apt_runtime if lock.package(build.package)]
+    return tuple(sorted({"tini", *resolution.apt, *runtime}))
+
+
+def _key(inputs: object) -> str:
+    text = json.dumps([LAYER_FORMAT, inputs], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

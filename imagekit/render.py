@@ -1,0 +1,270 @@
+"""plan -> Dockerfile and context. Pure: the same lock gives the same bytes, on any machine.
+
+Wheels of the default index are fetched while building, by hash. Wheels of other indexes (private, behind a password,
+on this machine) cannot be: no index or credential enters a stage, so they are files of the context, named in
+`Context.wheels` for the caller to place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from imagekit import __version__, resources
+from imagekit.errors import UsageError
+from imagekit.lock import standin
+from imagekit.lock.model import Lock, Package, Tool, dump
+from imagekit.plan import Plan, group_of, plan, system_packages
+
+ABOUT = {
+    "cuda": "The CUDA libraries: the largest part, and the one that changes least. No bytecode: they fit every Python.",
+    "torch": "torch and what is built against it: changes with torch only.",
+    "heavy": "Large libraries.",
+    "rest": "Everything else: small, and what changes most often.",
+}
+
+ENV = {
+    "PATH": "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    # an arbitrary UID has no passwd entry; torch.compile asks getpass, which reads these first
+    "HOME": "/home/imagekit",
+    "USER": "imagekit",
+    "LOGNAME": "imagekit",
+    "VIRTUAL_ENV": "/opt/venv",
+    "PYTHONUNBUFFERED": "1",
+    "TORCH_HOME": "/cache/torch",
+    "HF_HOME": "/cache/huggingface",
+    "TORCHINDUCTOR_CACHE_DIR": "/cache/inductor",
+    "TRITON_CACHE_DIR": "/cache/triton",
+    "XDG_CACHE_HOME": "/cache/xdg",
+    "PIP_CONSTRAINT": "/opt/imagekit/constraints.txt",
+    "UV_CONSTRAINT": "/opt/imagekit/constraints.txt",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_ROOT_USER_ACTION": "ignore",
+}
+"""The image contract (docs/image.md). A profile's env comes on top."""
+
+CACHES = ("TORCH_HOME", "HF_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "XDG_CACHE_HOME")
+
+
+@dataclass(frozen=True)
+class File:
+    content: bytes
+    mode: int = 0o644
+    link: str = ""
+    """Target, for a symbolic link."""
+
+
+@dataclass(frozen=True)
+class Context:
+    dockerfile: str
+    files: dict[str, File]
+    wheels: dict[str, Package]
+    """Path in the context -> the file of the wheel store that belongs there."""
+    plan: Plan
+
+
+def context(lock: Lock, *, link: bool = True, own: dict[str, File] | None = None) -> Context:
+    """The whole build context of a lock. `link`: the engine knows COPY --link; `own`: the profile's own files."""
+    files = _rootfs(lock)
+    places = {f"files/{n}{path}": file for n, path, file in _own(own or {})}
+    hashes = {path: _sha256(file) for path, file in {**files, **places}.items()}
+    the_plan = plan(lock, hashes)
+    files |= places
+    files["tools.txt"] = File(_requirements(lock.tools).encode())
+    wheels: dict[str, Package] = {}
+    for group in the_plan.groups:
+        lines = []
+        for package in the_plan.packages(group):
+            place = f"wheels/{group}/{package.file}"
+            if package.kind == "standin":
+                files[place] = File(_standin(lock, package))
+            elif package.kind == "wheel" and package.index != "pypi":
+                wheels[place] = package
+            if package.kind != "sdist":
+                lines.append(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
+        files[f"wheels/{group}/requirements.txt"] = File("".join(lines).encode())
+    for package in lock.packages:
+        if package.kind == "sdist":
+            source = f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n"
+            files[f"sources/{package.name}/source.txt"] = File(source.encode())
+            requires = _requirements(lock.build_requires[package.name])
+            files[f"sources/{package.name}/requires.txt"] = File(requires.encode())
+    ignore = "# everything here belongs to the image\n"
+    files[".dockerignore"] = File(ignore.encode())
+    return Context(_dockerfile(the_plan, link, list(own or {})), files, wheels, the_plan)
+
+
+def write(rendered: Context, folder: Path, store_path: Any) -> None:
+    """Write a context. `store_path(package)` gives the path of a wheel of the store.
+
+    Refuses a folder that holds anything imagekit did not write, so that no one's work is mixed into an image.
+    """
+    marker = folder / ".imagekit"
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file", hint="-o names a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not marker.is_file():
+            raise UsageError(f"{folder} is not empty and was not rendered by imagekit", hint="name a new folder")
+        import shutil
+
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text("rendered\n")
+    for path, file in {"Dockerfile": File(rendered.dockerfile.encode()), **rendered.files}.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if file.link:
+            target.symlink_to(file.link)
+        else:
+            target.write_bytes(file.content)
+            target.chmod(file.mode)
+    for path, package in rendered.wheels.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = store_path(package)
+        try:
+            os.link(source, target)
+        except OSError:
+            import shutil
+
+            shutil.copyfile(source, target)
+
+
+def _dockerfile(the_plan: Plan, link: bool, own: list[str]) -> str:
+    lock = the_plan.lock
+    r = lock.resolution
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resources.templates()),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    env.filters["quoted"] = _quoted
+    env.filters["shell"] = _shell
+    sources = [
+        {"package": package, "build": build}
+        for package in lock.packages
+        for build in r.builds
+        if package.kind == "sdist" and package.name == build.package
+    ]
+    groups = [
+        {
+            "name": group,
+            "about": ABOUT[group],
+            "bytecode": group != "cuda",
+            "sources": [s["package"].name for s in sources if group_of(s["package"]) == group],  # type: ignore[union-attr]
+        }
+        for group in the_plan.groups
+    ]
+    return env.get_template("buildkit.Dockerfile.j2").render(
+        name=r.profile, version=__version__, r=r, base=base_reference(lock), apt=system_packages(lock), epoch=lock.epoch,
+        sources=sources, groups=groups, link=" --link" if link else "", files=own, env={**ENV, **r.env}, labels=labels(lock),
+    )  # fmt: skip
+
+
+def base_reference(lock: Lock) -> str:
+    base = lock.resolution.base
+    if base.kind == "distro":
+        return f"imagekit/base:{base.name}"
+    return f"{base.name}@{base.digest}" if base.digest else base.name
+
+
+def labels(lock: Lock) -> dict[str, str]:
+    """What the image tells of itself, readable without running it (`docker inspect`, a registry)."""
+    r = lock.resolution
+    facts = {
+        "profile": r.profile, "lock": f"sha256:{lock.digest}", "torch": r.torch, "cuda": r.cuda, "variant": r.variant,
+        "python": r.python, "gpu-architectures": " ".join(r.gpu_architectures), "min-driver": r.min_driver,
+        "glibc": r.glibc, "cpu-level": r.cpu_level, "os": r.os, "features": " ".join(r.features), "version": __version__,
+        "suffix": " ".join(r.differs),
+    }  # fmt: skip
+    own = {f"io.imagekit.{key}": value for key, value in facts.items() if value}
+    title = {"org.opencontainers.image.title": f"pytorch {r.torch} CUDA {r.cuda} {r.profile}"}
+    return {**r.labels, **title, **own}
+
+
+def _rootfs(lock: Lock) -> dict[str, File]:
+    """/opt/venv's own files and /opt/imagekit: the lock, the facts for preflight and proof, the smoke program."""
+    r = lock.resolution
+    home = "rootfs/opt/imagekit"
+    constraints = "".join(f"{p.name}=={p.version}\n" for p in lock.packages)
+    files = {
+        "rootfs/opt/venv/pyvenv.cfg": File(b"home = /usr/bin\ninclude-system-site-packages = false\n"),
+        "rootfs/opt/venv/bin/python": File(b"", link="/usr/bin/python3"),
+        "rootfs/opt/venv/bin/python3": File(b"", link="python"),
+        f"rootfs/opt/venv/bin/python{r.python}": File(b"", link="python"),
+        f"rootfs/opt/venv/lib/python{r.python}": File(b"", link="python"),
+        f"{home}/lock.json": File(_image_lock(lock)),
+        f"{home}/image.json": File(_image_facts(lock)),
+        f"{home}/constraints.txt": File(constraints.encode()),
+    }
+    smoke = resources.smoke()
+    for path in sorted(smoke.rglob("*")):
+        name = path.relative_to(smoke).as_posix()
+        if path.is_file() and "__pycache__" not in name and name not in ("runner.py", "__init__.py"):
+            place = f"{home}/start" if name == "start" else f"{home}/smoke/{name}"
+            files[place] = File(path.read_bytes(), 0o755 if name == "start" else 0o644)
+    return files
+
+
+def _image_lock(lock: Lock) -> bytes:
+    """The lock as it is, and for each package what the proof asks: its group, whether it has files of its own."""
+    raw = json.loads(dump(lock))
+    for entry, package in zip(raw["packages"], lock.packages, strict=True):
+        entry |= {"group": group_of(package), "standin": package.kind == "standin", "source": package.kind == "sdist"}
+    r = lock.resolution
+    raw |= {"torch": r.torch, "cuda": r.cuda, "variant": r.variant, "python": r.python, "replace": r.replace}
+    return (json.dumps(raw, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _image_facts(lock: Lock) -> bytes:
+    r = lock.resolution
+    torch = lock.package("torch")
+    formats = [form for build in r.builds for form in build.formats if lock.package(build.package)]
+    facts = {
+        "profile": r.profile, "torch": r.torch, "cuda": r.cuda or None, "python": r.python, "glibc": r.glibc,
+        "gpu_architectures": r.gpu_architectures, "min_driver": r.min_driver, "cpu_level": r.cpu_level,
+        "features": r.features, "expects": {**r.expects, "formats": formats}, "user": "1000:0",
+        "caches": ["/cache", *(ENV[name] for name in CACHES)],
+        "standin_torch": torch is not None and torch.size < 1_000_000,
+    }  # fmt: skip
+    return (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _own(own: dict[str, File]) -> list[tuple[int, str, File]]:
+    return [(number, "", file) for number, (_, file) in enumerate(own.items())]
+
+
+def _standin(lock: Lock, package: Package) -> bytes:
+    by = next(b for a, b in lock.resolution.replace.items() if a == package.name)
+    replacement = lock.package(by)
+    assert replacement is not None
+    return standin.wheel(package.name, replacement.name, replacement.version)[1]
+
+
+def _requirements(tools: tuple[Tool, ...]) -> str:
+    return "".join(f"{t.name}=={t.version} {' '.join(f'--hash=sha256:{h}' for h in t.hashes)}\n" for t in tools)
+
+
+def _sha256(file: File) -> str:
+    return hashlib.sha256(f"{file.mode:o} {file.link}\n".encode() + file.content).hexdigest()
+
+
+def _quoted(text: str) -> str:
+    """A Dockerfile string: no variable of the builder is expanded in it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("\n", " ")
+    return f'"{escaped}"'
+
+
+def _shell(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)

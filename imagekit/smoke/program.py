@@ -1,0 +1,141 @@
+"""The story of one run: which checks, in which order, and what is said about them.
+
+stdout carries one JSON object per finished check and nothing else; whatever libraries print goes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from . import checks, gpu
+from .check import ALL, STAGES, Check, Image, warn
+from .isolate import Result, run_all
+
+NOT_PROVEN = 5
+BAD = ("FAIL", "ERROR")
+TORCH_MISSING = 75
+"""Exit status of the worker when importing torch raised; any other death means that torch took it along."""
+
+
+def main(argv: Sequence[str]) -> int:
+    options = _parse(argv)
+    image = Image.load(options.root, options.venv)
+    chosen = _choose(image, options)
+    if options.list:
+        for check in chosen:
+            print(json.dumps({"check": check.name, "stage": check.stage, "about": check.about, "covers": check.covers}))
+        return 0
+    _set_limits()
+    report = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return _in_worker(image, lambda: _prove(image, chosen, options, report.fileno()))
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="smoke", description="Prove the image that this runs in.")
+    parser.add_argument("--stage", action="append", choices=STAGES, default=[], help="only this stage; repeatable")
+    parser.add_argument("--check", action="append", default=[], metavar="NAME", help="only this check; repeatable")
+    parser.add_argument("--require-gpu", action="store_true", help="without a GPU the gpu stage fails")
+    parser.add_argument("--keep-going", action="store_true", help="later stages run after a failed static one")
+    parser.add_argument("--list", action="store_true", help="name the checks and run none")
+    parser.add_argument("--root", type=Path, default=Path("/opt/imagekit"), help=argparse.SUPPRESS)
+    parser.add_argument("--venv", type=Path, default=Path("/opt/venv"), help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def _choose(image: Image, options: argparse.Namespace) -> list[Check]:
+    claimed = checks.of(image)
+    unknown = sorted(set(options.check) - {check.name for check in claimed})
+    if unknown:
+        names = ", ".join(check.name for check in claimed)
+        print(f"smoke: this image has no check {', '.join(unknown)}; it has: {names}", file=sys.stderr)
+        raise SystemExit(2)
+    stages = options.stage or STAGES
+    return [c for c in claimed if c.stage in stages and (not options.check or c.name in options.check)]
+
+
+def _set_limits() -> None:
+    """Two checks run at once: a pool of threads in each would only make their timings and sums differ from run to run."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+
+
+def _in_worker(image: Image, body: Callable[[], int]) -> int:
+    """Run `body` in a process that has imported torch, so that each check starts with it in no time.
+
+    Should torch not import, or take the process down, the checks run without it and say what is wrong themselves.
+    """
+    for preload in (image.has("torch"), False):
+        pid = os.fork()
+        if pid == 0:
+            code = TORCH_MISSING
+            try:
+                if preload:
+                    import torch  # noqa: F401
+                os.environ["IMAGEKIT_PRELOADED"] = "1"
+                code = body()
+            except Exception:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        _, status = os.waitpid(pid, 0)
+        ended_well = os.WIFEXITED(status) and os.WEXITSTATUS(status) in (0, NOT_PROVEN)
+        if ended_well:
+            return os.WEXITSTATUS(status)
+        warn("torch could not be imported beforehand; every check is on its own" if preload else "the checks broke off")
+        if not preload:
+            break
+    return NOT_PROVEN
+
+
+def _prove(image: Image, chosen: Sequence[Check], options: argparse.Namespace, report: int) -> int:
+    bad = static_failed = False
+    for stage in STAGES:
+        mine = [check for check in chosen if check.stage == stage]
+        if static_failed and not options.keep_going:
+            results = _skipped(mine, "static failed; --keep-going runs them")
+        elif stage == "gpu" and mine:
+            results = _gpu_stage(mine, image, require=options.require_gpu)
+        else:
+            results = run_all(mine, image, at_once=min(2, os.cpu_count() or 1))
+        for result in results:
+            os.write(report, (result.line() + "\n").encode())
+            bad = bad or result.status in BAD
+            static_failed = static_failed or (stage == "static" and result.status in BAD)
+    return NOT_PROVEN if bad else 0
+
+
+def _skipped(mine: Sequence[Check], reason: str) -> Iterator[Result]:
+    for check in mine:
+        yield Result(check.name, check.stage, "SKIP", reason=reason, covers=check.covers)
+
+
+def _gpu_stage(mine: Sequence[Check], image: Image, *, require: bool) -> Iterator[Result]:
+    """GPU checks run one after another: together they would measure each other's memory and time."""
+    absent = gpu.absent()
+    if not absent:
+        yield from run_all(mine, image, at_once=1)
+    elif not require:
+        yield from _skipped(mine, absent)
+    else:
+        for check in mine:
+            yield Result(
+                check.name, check.stage, "FAIL", found=absent, expected="a GPU (--require-gpu)", covers=check.covers
+            )
+
+
+def covered(check: Check, image: Image) -> tuple[str, ...]:
+    """The locked distributions that a check covers."""
+    if ALL in check.covers:
+        return tuple(package.name for package in image.packages)
+    return tuple(name for name in check.covers if image.has(name))

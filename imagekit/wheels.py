@@ -1,0 +1,71 @@
+"""The wheel store: files by sha256, verified when they come in, safe for several builds at once.
+
+<cache>/wheels/<first two of sha256>/<sha256>/<file name>. Nothing is ever changed in place: a file is written beside
+its place and renamed, so a killed download leaves nothing that a later build could take for a wheel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from imagekit.errors import Surroundings
+
+LIMIT = 40 * 1024**3
+"""Bytes that the store may hold; the files used longest ago go first."""
+
+
+class Store:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, file: str, sha256: str) -> Path:
+        return self.folder / sha256[:2] / sha256 / file
+
+    def has(self, file: str, sha256: str) -> bool:
+        return self.path(file, sha256).is_file()
+
+    def add(self, file: str, sha256: str, content: Callable[[], bytes]) -> Path:
+        """The path of a file, made by `content` unless it is there. Raises Surroundings when the bytes are others."""
+        path = self.path(file, sha256)
+        if path.is_file():
+            os.utime(path)
+            return path
+        data = content()
+        got = hashlib.sha256(data).hexdigest()
+        if got != sha256:
+            raise Surroundings(
+                f"hash mismatch: {file}",
+                details=[f"locked    sha256:{sha256}", f"received  sha256:{got}"],
+                hint="the index gives other bytes than when it was locked; if that is intended, lock again",
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as out:
+                out.write(data)
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except OSError as error:
+            Path(name).unlink(missing_ok=True)
+            raise Surroundings(f"the wheel store {self.folder} cannot be written: {error.strerror}") from None
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return path
+
+    def trim(self, limit: int = LIMIT) -> int:
+        """Remove what was used longest ago until the store holds at most `limit` bytes; the bytes removed."""
+        files = sorted((f for f in self.folder.glob("*/*/*") if f.is_file()), key=lambda f: f.stat().st_mtime)
+        total = sum(f.stat().st_size for f in files)
+        removed = 0
+        for file in files:
+            if total - removed <= limit:
+                break
+            removed += file.stat().st_size
+            shutil.rmtree(file.parent, ignore_errors=True)
+        return removed
