@@ -77,6 +77,14 @@ class Engine:
         with contextlib.suppress(ImageNotFound, APIError):
             self.client.api.remove_image(reference, noprune=False)
 
+    def pull(self, reference: str) -> bool:
+        """Whether the image could be pulled; it may take minutes."""
+        try:
+            self.client.images.pull(reference)
+        except (APIError, requests.RequestException):
+            return False
+        return True
+
     def import_tar(self, tar: Path, repository: str, tag: str, changes: list[str]) -> None:
         api = docker.APIClient(**docker.utils.kwargs_from_env(), timeout=IMPORT_TIMEOUT)
         try:

@@ -104,7 +104,7 @@ def _ending(status: int) -> str:
 
 def _verdict(child: Child, ending: str) -> Result:
     check = child.check
-    common = {"check": check.name, "stage": check.stage, "covers": check.covers}
+    common = {"check": check.name, "stage": check.stage}
     seconds = round(time.monotonic() - child.started, 2)
     answer, note = child.folder / "answer.json", child.folder / "note"
     if answer.is_file() and ending != "timeout":

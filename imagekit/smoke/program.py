@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from . import checks, gpu
@@ -19,8 +20,6 @@ from .isolate import Result, run_all
 
 NOT_PROVEN = 5
 BAD = ("FAIL", "ERROR")
-TORCH_MISSING = 75
-"""Exit status of the worker when importing torch raised; any other death means that torch took it along."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,7 +28,8 @@ def main(argv: Sequence[str]) -> int:
     chosen = _choose(image, options)
     if options.list:
         for check in chosen:
-            print(json.dumps({"check": check.name, "stage": check.stage, "about": check.about, "covers": check.covers}))
+            row = {"check": check.name, "stage": check.stage, "about": check.about, "covers": covered(check, image)}
+            print(json.dumps(row))
         return 0
     _set_limits()
     report = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -74,32 +74,41 @@ def _in_worker(image: Image, body: Callable[[], int]) -> int:
 
     Should torch not import, or take the process down, the checks run without it and say what is wrong themselves.
     """
-    for preload in (image.has("torch"), False):
-        pid = os.fork()
-        if pid == 0:
-            code = TORCH_MISSING
-            try:
-                if preload:
-                    import torch  # noqa: F401
-                os.environ["IMAGEKIT_PRELOADED"] = "1"
-                code = body()
-            except Exception:
-                traceback.print_exc()
-            finally:
-                sys.stderr.flush()
-                os._exit(code)
-        _, status = os.waitpid(pid, 0)
-        ended_well = os.WIFEXITED(status) and os.WEXITSTATUS(status) in (0, NOT_PROVEN)
-        if ended_well:
-            return os.WEXITSTATUS(status)
-        warn("torch could not be imported beforehand; every check is on its own" if preload else "the checks broke off")
-        if not preload:
-            break
-    return NOT_PROVEN
+    if image.has("torch"):
+        code, began = _worker(body, preload=True)
+        if began:
+            return code
+        warn("torch could not be imported beforehand; every check is on its own")
+    return _worker(body, preload=False)[0]
+
+
+def _worker(body: Callable[[], int], *, preload: bool) -> tuple[int, bool]:
+    """Exit status, and whether the body was reached."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = NOT_PROVEN
+        try:
+            if preload:
+                import torch  # noqa: F401
+            os.write(write, b".")
+            os.close(write)
+            code = body()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    os.close(write)
+    with os.fdopen(read, "rb") as sign:
+        began = sign.read(1) == b"."
+    _, status = os.waitpid(pid, 0)
+    return (os.WEXITSTATUS(status) if os.WIFEXITED(status) else NOT_PROVEN), began
 
 
 def _prove(image: Image, chosen: Sequence[Check], options: argparse.Namespace, report: int) -> int:
     bad = static_failed = False
+    covers = {check.name: covered(check, image) for check in chosen}
     for stage in STAGES:
         mine = [check for check in chosen if check.stage == stage]
         if static_failed and not options.keep_going:
@@ -109,7 +118,7 @@ def _prove(image: Image, chosen: Sequence[Check], options: argparse.Namespace, r
         else:
             results = run_all(mine, image, at_once=min(2, os.cpu_count() or 1))
         for result in results:
-            os.write(report, (result.line() + "\n").encode())
+            os.write(report, (replace(result, covers=covers[result.check]).line() + "\n").encode())
             bad = bad or result.status in BAD
             static_failed = static_failed or (stage == "static" and result.status in BAD)
     return NOT_PROVEN if bad else 0
@@ -117,7 +126,7 @@ def _prove(image: Image, chosen: Sequence[Check], options: argparse.Namespace, r
 
 def _skipped(mine: Sequence[Check], reason: str) -> Iterator[Result]:
     for check in mine:
-        yield Result(check.name, check.stage, "SKIP", reason=reason, covers=check.covers)
+        yield Result(check.name, check.stage, "SKIP", reason=reason)
 
 
 def _gpu_stage(mine: Sequence[Check], image: Image, *, require: bool) -> Iterator[Result]:
@@ -129,9 +138,7 @@ def _gpu_stage(mine: Sequence[Check], image: Image, *, require: bool) -> Iterato
         yield from _skipped(mine, absent)
     else:
         for check in mine:
-            yield Result(
-                check.name, check.stage, "FAIL", found=absent, expected="a GPU (--require-gpu)", covers=check.covers
-            )
+            yield Result(check.name, check.stage, "FAIL", found=absent, expected="a GPU (--require-gpu)")
 
 
 def covered(check: Check, image: Image) -> tuple[str, ...]:

@@ -1,0 +1,23 @@
+"""`imagekit` and `python -m imagekit`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+
+def main() -> None:
+    from imagekit.cli import run
+
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run())
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """SIGTERM unwinds like Ctrl-C, so that whatever was started is stopped and removed."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

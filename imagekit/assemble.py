@@ -1,0 +1,207 @@
+"""build -> prove -> tag: from a lock to an image whose tags are true."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit import base, pipeline, record, tag
+from imagekit import report as reports
+from imagekit.engines import buildkit
+from imagekit.engines.docker_api import Engine
+from imagekit.errors import BuildFailed, NotProven, Surroundings
+from imagekit.lock.model import Lock
+from imagekit.lock.uv import cache
+from imagekit.pipeline import Say
+from imagekit.profile import Profile
+from imagekit.record import Record
+from imagekit.render import Context
+from imagekit.site import Site
+from imagekit.smoke import runner
+
+_ASK = """
+import json, runpy, sys
+site = '/opt/venv/lib/python/site-packages'
+v = runpy.run_path(site + '/torch/version.py')
+def lines(name, sep):
+    try: rows = open('/opt/imagekit/record/' + name).read().split('\\n')
+    except OSError: return {}
+    return dict(row.split(sep, 1) for row in rows if sep in row)
+print(json.dumps({'torch': v['__version__'], 'cuda': v['cuda'], 'python': '%d.%d' % sys.version_info[:2],
+    'system': lines('system.txt', '='), 'built': {f: h for h, f in lines('built.txt', '  ').items()}}))
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    image: str
+    """Image id."""
+    names: tag.Names
+    record: Record
+    report: reports.Report | None
+    size: int
+    """Bytes of all layers, unpacked."""
+    seconds: float
+
+
+def assemble(
+    profile: Profile, lock: Lock, site: Site, engine: Engine, say: Say, *, prove: bool = True, gpus: str = "auto",
+    require_gpu: bool = False, progress: bool = False,
+) -> Done:  # fmt: skip
+    """Build, prove, tag. Raises BuildFailed, or NotProven after leaving the image under its -failed tag."""
+    started = time.monotonic()
+    profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
+    with pipeline.build_lock(profile_tag, say):
+        context = pipeline.rendered(profile, lock, link=buildkit.has_buildx())
+        _announce(context, say)
+        base_image = ensure_base(lock, engine, say)
+        image = _build(context, lock, site, engine, base_image, say)
+        kept = False
+        try:
+            asked = _ask(engine, image)
+            tag.check(lock, tag.Found(asked["torch"], asked["cuda"] or "", asked["python"]))
+            new = _record(profile_tag, context, lock, image, base_image, asked)
+            _say_drift(new, say)
+            names = tag.names(lock, site.settings.tags, new.key, new.created)
+            report = None
+            if prove:
+                report = runner.prove(engine, image, gpus=gpus, require_gpu=require_gpu)
+                for number, line in enumerate(reports.summary(report)):
+                    say("prove" if number == 0 else "", line)
+                if not report.proven:
+                    engine.tag(image, names.failed)
+                    kept = True
+                    raise _not_proven(report, names, engine)
+                new = new.model_copy(update={"proven": pipeline.today()})
+            else:
+                say("prove", f"not run (--no-test)          imagekit test {names.profile}")
+            _tag(engine, image, names, say)
+            kept = True
+            record.save(new)
+        finally:
+            if not kept:
+                _forget(engine, image)
+    details = engine.image(image) or {}
+    return Done(image, names, new, report, int(details.get("Size", 0)), time.monotonic() - started)
+
+
+def ensure_base(lock: Lock, engine: Engine, say: Say) -> str:
+    """The base's reference, made on first use for `distro:` bases."""
+    wanted = lock.resolution.base
+    if wanted.kind == "distro":
+        return base.find(engine, wanted.name) or base.bootstrap(
+            engine, wanted.name, wanted.packages, lambda text: say("base", text)
+        )
+    reference = f"{wanted.name}@{wanted.digest}" if wanted.digest else wanted.name
+    if engine.image(reference) is None and not engine.pull(reference):
+        raise Surroundings(
+            f"the base image {reference} is not here and cannot be pulled",
+            hint="--base distro:bookworm makes one from distribution packages",
+        )
+    return reference
+
+
+def _announce(context: Context, say: Say) -> None:
+    groups = [f"{group} {_mb(sum(p.size for p in context.plan.packages(group)))}" for group in context.plan.groups]
+    say("plan", f"{len(context.plan.units)} units in {len(groups) + 2} layers: system, {', '.join(groups)}, own files")
+
+
+def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image: str, say: Say) -> str:
+    log = cache() / "logs" / f"{lock.resolution.profile}-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    built_before = engine.client.images.list(filters={"label": f"io.imagekit.lock=sha256:{lock.digest}"})
+    if not built_before:
+        pipeline.needs_disk(lock, engine.free_disk())
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="imagekit-context-") as name, pipeline.secrets(site) as secrets:
+        folder = Path(name) / "context"
+        pipeline.write_context(context, folder, lock, site)
+        built = buildkit.build(
+            folder, log=log, secrets=secrets, arguments={"BASE": base_image},
+            progress=lambda step: say("~", step),
+        )  # fmt: skip
+    took = time.monotonic() - started
+    say("build", f"{built.steps - built.cached} steps run, {built.cached} cached; log {log.name:<30} {_clock(took)}")
+    return built.image
+
+
+def _ask(engine: Engine, image: str) -> dict[str, object] | dict[str, dict[str, str]]:  # type: ignore[misc]
+    result = engine.run(image, ["/usr/bin/python3", "-I", "-c", _ASK], entrypoint=[], timeout=120, user=runner.UID)
+    try:
+        return dict(json.loads(result.stdout))
+    except ValueError:
+        raise BuildFailed(
+            "the image cannot say which torch it has", details=result.stderr.strip().splitlines()[-5:]
+        ) from None
+
+
+def _record(profile_tag: str, context: Context, lock: Lock, image: str, base_image: str, asked: dict) -> Record:  # type: ignore[type-arg]
+    import hashlib
+
+    text = json.dumps([context.plan.key, context.dockerfile, asked["system"], asked["built"]], sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()
+    first = next((old.created for old in record.all_of(profile_tag) if old.key == key), pipeline.today())
+    return Record(
+        tag=profile_tag, key=key, created=first, image=image, lock=lock.digest, base=base_image, torch=asked["torch"],
+        cuda=asked["cuda"] or "", python=asked["python"], system=asked["system"], built=asked["built"],
+        packages={package.name: package.version for package in lock.packages},
+    )  # fmt: skip
+
+
+def _say_drift(new: Record, say: Say) -> None:
+    older = [old for old in record.all_of(new.tag) if old.key != new.key]
+    if not older:
+        return
+    moved = record.changes(older[-1].system, new.system)
+    if moved:
+        say("drift", f"{len(moved)} distribution packages moved: {', '.join(moved[:3])}{' ...' if len(moved) > 3 else ''}")
+    same_lock = older[-1].lock == new.lock
+    odd = [line for line in record.changes(older[-1].built, new.built) if same_lock and "none" not in line]
+    if odd:
+        say("drift", f"a source build gave other bytes than before: {', '.join(odd)[:150]}")
+
+
+def _tag(engine: Engine, image: str, names: tag.Names, say: Say) -> None:
+    first = True
+    for name in names.moving:
+        old = engine.image(name)
+        word = "new" if old is None else "unchanged" if old["Id"] == image else "moved"
+        engine.tag(image, name)
+        say("tag" if first else "", f"{name:<56} {word}")
+        first = False
+    old = engine.image(names.immutable)
+    if old is None:
+        engine.tag(image, names.immutable)
+        say("", f"{names.immutable:<56} new, never moves")
+    else:
+        say("", f"{names.immutable:<56} {'unchanged' if old['Id'] == image else 'kept: same plan, other bytes'}")
+    engine.untag(names.failed)
+
+
+def _not_proven(report: reports.Report, names: tag.Names, engine: Engine) -> NotProven:
+    still = engine.image(names.profile)
+    was = f"{names.profile} is still {still['Id'][:19]}" if still else f"there is no {names.profile} yet"
+    bad = [check.name for check in report.checks if check.bad]
+    check = f" --check {bad[0]}" if bad else ""
+    return NotProven(
+        "the image is not proven",
+        details=[*reports.failures(report), "", f"tag   none moved; {was}", f"kept  {names.failed}"],
+        hint=f"again: imagekit test {names.failed}{check}",
+    )
+
+
+def _forget(engine: Engine, image: str) -> None:
+    """An image that got no name is not left behind; one that already had a name is not touched."""
+    details = engine.image(image)
+    if details and not details.get("RepoTags"):
+        engine.untag(image)
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"

@@ -1,0 +1,84 @@
+"""The command line: parse, call one function, print. Verbs are loaded when they are used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from imagekit import __version__
+from imagekit.errors import Error
+
+GROUPS = {
+    "Every day": {
+        "profiles": "What can I build.",
+        "build": "Build, prove and tag an image.",
+        "test": "Prove an image from inside.",
+    },
+    "Platform": {
+        "lock": "Pin every version of a profile.",
+        "plan": "Show units, groups, sizes and keys.",
+        "render": "Write a Dockerfile and its context.",
+    },
+    "Housekeeping": {
+        "site": "Show which indexes, CA and registry apply, and from where.",
+        "base": "Make a base image from distribution packages.",
+    },
+}
+"""The verbs with their one line of help, here so that --help loads none of them."""
+
+
+class Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [verb for verbs in GROUPS.values() for verb in verbs]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = importlib.import_module(f"imagekit.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.list_commands(ctx):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            hint = f" Did you mean {near[0]}?" if near else " imagekit --help lists them."
+            ctx.fail(f"there is no command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for group, verbs in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl(list(verbs.items()))
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="imagekit")
+def imagekit() -> None:
+    """PyTorch+CUDA images whose every version is chosen from facts, pinned, and proven from inside."""
+
+
+def run() -> int:
+    """Run the command line; the exit code of errors.py."""
+    try:
+        imagekit.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return int(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print("\ninterrupted: nothing was tagged, what was started is stopped", file=sys.stderr)
+        return 130
+    except Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return 0

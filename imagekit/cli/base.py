@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import click
+
+
+@click.group("base")
+def command() -> None:
+    """Make a base image from distribution packages."""
+
+
+@command.command("bootstrap")
+@click.option("--suite", default="bookworm", show_default=True, help="Debian or Ubuntu suite.")
+def bootstrap(suite: str) -> None:
+    """Make imagekit/base:SUITE with mmdebstrap; no registry is asked. Prints its reference."""
+    from imagekit import base
+    from imagekit.cli.output import Lines
+    from imagekit.compat.resolve import base_packages, known_suite
+    from imagekit.engines.docker_api import Engine
+
+    say = Lines()
+    known_suite(suite)
+    reference = base.bootstrap(Engine(), suite, base_packages(suite), lambda text: say("base", text))
+    print(reference)

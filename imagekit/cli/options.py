@@ -1,0 +1,55 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WISHES = (
+    click.option("--torch", metavar="VER", help="torch version, as 2.9, v2.9 or 2.9.1."),
+    click.option("--cuda", metavar="VER", help="CUDA version, as 12.1, cu121 or 121."),
+    click.option("--python", metavar="VER", help="Python version, as 3.11."),
+    click.option("--base", metavar="BASE", help="distro:SUITE or image:REFERENCE."),
+    click.option("--with", "with_", multiple=True, metavar="PKG", help="One more package (PEP 508); may repeat."),
+)
+_SITE = click.option("--site", metavar="FILE", help="Site file; default: imagekit.toml here, if there is one.")
+_LOCK = (
+    click.option("--locked", is_flag=True, help="A missing or stale lock is an error."),
+    click.option("--frozen", is_flag=True, help="Trust the lock as it is."),
+    click.option("--upgrade", is_flag=True, help="Newest versions that fit."),
+    click.option("--upgrade-package", multiple=True, metavar="PKG", help="Newest version of one package."),
+)
+
+
+def wishes(function: F) -> F:
+    for option in reversed(_WISHES):
+        function = option(function)
+    return _SITE(function)
+
+
+def locking(function: F) -> F:
+    for option in reversed(_LOCK):
+        function = option(function)
+    return function
+
+
+def parse_wishes(options: dict[str, Any]) -> Any:
+    from imagekit.profile import Wishes
+
+    return Wishes(
+        torch=options.pop("torch"), cuda=options.pop("cuda"), python=options.pop("python"), base=options.pop("base"),
+        packages=options.pop("with_"),
+    )  # fmt: skip
+
+
+def parse_locking(options: dict[str, Any]) -> Any:
+    from imagekit.pipeline import LockOptions
+
+    return LockOptions(
+        locked=options.pop("locked"), frozen=options.pop("frozen"), upgrade=options.pop("upgrade"),
+        upgrade_packages=options.pop("upgrade_package"),
+    )  # fmt: skip

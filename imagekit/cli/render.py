@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imagekit.cli.options import locking, parse_locking, parse_wishes, wishes
+
+
+@click.command("render")
+@click.argument("profile")
+@wishes
+@locking
+@click.option("-o", "--output", metavar="DIR", help="Write the whole context there; without it, only the Dockerfile.")
+def command(profile: str, output: str | None, **options: Any) -> None:
+    """Write a Dockerfile of PROFILE that builds without imagekit."""
+    from imagekit import pipeline
+    from imagekit.cli.output import Lines
+
+    say = Lines(quiet=output is None)
+    wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
+    the_profile, resolution = pipeline.resolved(profile, wished, site, say)
+    lock, _ = pipeline.locked(the_profile, resolution, site, say, locks)
+    context = pipeline.rendered(the_profile, lock)
+    if output is None:
+        print(context.dockerfile, end="")
+        return
+    pipeline.write_context(context, Path(output), lock, site)
+    say("render", f"{output}: Dockerfile and {len(context.files) + len(context.wheels)} files")
+    say("", f"build it: docker build {output}   (behind a private CA: --secret id=ca,src=BUNDLE)")
+    print(output)

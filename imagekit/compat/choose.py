@@ -1,0 +1,111 @@
+"""Which torch, CUDA, Python and base: a search over everything that the facts say exists.
+
+A wish must hold; a preference is given up where it stands in the way of a wish, dearest last: torch, then CUDA, then
+Python, then the base. With no way to meet all wishes, the same search tells what comes nearest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packaging.version import Version
+
+from imagekit.compat.facts import Facts, OperatingSystem, Release, Variant
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Normalised; "" = not asked."""
+
+    torch: str = ""
+    """2.4.1, or a minor such as 2.9."""
+    cuda: str = ""
+    python: str = ""
+    suite: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    release: Release
+    variant: Variant
+    system: OperatingSystem
+
+
+AXES = ("torch", "cuda", "python", "suite")
+
+
+def everything(facts: Facts) -> Iterator[Choice]:
+    """Every torch, variant and distribution that go together: a wheel for its Python, a glibc that is new enough."""
+    for release in facts.releases:
+        for system in facts.systems:
+            if system.python in release.pythons:
+                for variant in release.variants:
+                    if Version(system.glibc) >= Version(variant.glibc):
+                        yield Choice(release, variant, system)
+
+
+def misses(choice: Choice, asked: Asked) -> tuple[str, ...]:
+    """The axes on which a choice is not what was asked."""
+    has = {
+        "torch": _is(choice.release.version, asked.torch),
+        "cuda": asked.cuda in ("", choice.variant.cuda),
+        "python": asked.python in ("", choice.system.python),
+        "suite": asked.suite in ("", choice.system.suite),
+    }
+    return tuple(axis for axis in AXES if not has[axis])
+
+
+def best(facts: Facts, wishes: Asked, preferences: Asked) -> Choice | None:
+    """The choice that meets all wishes and gives up the least; None when nothing meets them."""
+    fits = [choice for choice in everything(facts) if not misses(choice, wishes)]
+    return min(fits, key=lambda choice: _cost(facts, choice, wishes, preferences), default=None)
+
+
+def nearest(facts: Facts, wishes: Asked, preferences: Asked, count: int = 3) -> list[tuple[Choice, tuple[str, ...]]]:
+    """Up to `count` choices that break the fewest wishes, with the axes they break; no two alike to the user."""
+    order = sorted(
+        ((misses(choice, wishes), choice) for choice in everything(facts)),
+        key=lambda item: (len(item[0]), _distance(facts, item[1], wishes), _cost(facts, item[1], wishes, preferences)),
+    )
+    shown: dict[tuple[str, ...], tuple[Choice, tuple[str, ...]]] = {}
+    for broken, choice in order:
+        shown.setdefault(broken, (choice, broken))
+        if len(shown) == count:
+            break
+    return list(shown.values())
+
+
+def _is(version: str, asked: str) -> bool:
+    return not asked or version == asked or (asked.count(".") == 1 and version.startswith(asked + "."))
+
+
+def _cost(facts: Facts, choice: Choice, wishes: Asked, preferences: Asked) -> tuple[object, ...]:
+    given_up = misses(choice, preferences)
+    versions = [release.version for release in facts.releases]
+    place = versions.index(choice.release.version)
+    if wishes.torch:
+        far = -place  # a minor was asked: its newest patch
+    else:
+        known = [i for i, version in enumerate(versions) if _is(version, preferences.torch)]
+        far = abs(place - known[-1]) if known and preferences.torch else -place
+    return (
+        *(axis in given_up for axis in AXES),
+        far,
+        not choice.variant.pypi_default,
+        not choice.variant.official,
+        -Version(choice.variant.cuda).major * 100 - Version(choice.variant.cuda).minor,
+        -Version(choice.system.version).major,
+    )
+
+
+def _distance(facts: Facts, choice: Choice, wishes: Asked) -> float:
+    """How far a choice is from the versions that were wished, in releases and CUDA minors."""
+    far = 0.0
+    if wishes.torch:
+        near = [i for i, r in enumerate(facts.releases) if _is(r.version, wishes.torch)]
+        here = next(i for i, r in enumerate(facts.releases) if r.version == choice.release.version)
+        far += min((abs(here - i) for i in near), default=0)
+    if wishes.cuda:
+        far += abs(float(choice.variant.cuda) - float(wishes.cuda)) * 10
+    return far

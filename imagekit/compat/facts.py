@@ -1,0 +1,317 @@
+"""The facts that versions are chosen by: torch releases, CUDA toolkits, GPUs, distributions, and what does not mix.
+
+Facts are data (`data/*.yaml`), one row each with its sources; this module gives them types and lookups and decides
+nothing. Versions are strings as their projects write them, ranges are PEP 440 specifiers ("" is any version),
+requirements are PEP 508. `None` means that no source was found: it is never a "no".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+DATA = Path(__file__).parent / "data"
+
+Effect = Literal["refuse", "warn", "add"]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One build of a torch release, for one CUDA."""
+
+    name: str
+    """As in the index: "cu121"."""
+    cuda: str
+    """The toolkit it is built with: "12.1"."""
+    pypi_default: bool
+    """Whether this is the build that PyPI serves; exactly one of a release is."""
+    official: bool
+    """Whether PyTorch announces it; the others are on its index without a promise."""
+    cudnn: str | None
+    nccl: str | None
+    gpu_architectures: tuple[str, ...] | None
+    """Architectures with compiled code: ("sm_50", ...). Code for sm_XY runs on every newer GPU of major X."""
+    ptx: tuple[str, ...] | None
+    """PTX that a newer GPU can compile for itself: ("compute_120",). The builds on PyPI have none."""
+    cxx11_abi: bool
+    glibc: str
+    """The oldest glibc that it runs on: "2.28"."""
+    sources: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A torch release, for Linux on x86_64 (Pythons without the free-threaded ones)."""
+
+    version: str
+    released: str
+    """Day of the first upload, UTC: "2024-09-04"."""
+    requires_python: str
+    pythons: tuple[str, ...]
+    """The Pythons that there are wheels for, oldest first: ("3.8", ..., "3.12")."""
+    glibc: str
+    torchvision: str
+    torchaudio: str
+    triton: str | None
+    """The requirement in torch's metadata, marker included; None when it has none."""
+    setuptools: str | None
+    """As `triton`."""
+    numpy_abi: str
+    """The range of numpy that torch was built for: "<2", or "" for both."""
+    cxx_standard: str
+    """What torch's headers need of a C++ compiler: "c++17"."""
+    variants: tuple[Variant, ...]
+    """Ascending by CUDA."""
+    sources: tuple[str, ...]
+    note: str
+
+    def variant(self, name: str) -> Variant | None:
+        """The build called `name` ("cu121"), or None."""
+        return next((variant for variant in self.variants if variant.name == name), None)
+
+    @property
+    def pypi_variant(self) -> Variant:
+        """The build that PyPI serves."""
+        return next(variant for variant in self.variants if variant.pypi_default)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolkitImage:
+    """One version of nvidia/cuda."""
+
+    version: str
+    flavours: Mapping[str, tuple[str, ...]]
+    """"base", "runtime", "devel", "cudnn8-devel", ... -> the Ubuntu releases it exists for. Empty: not verified."""
+    cudnn: str | None
+    nccl: str | None
+    sources: tuple[str, ...]
+    note: str
+
+    def tags(self, flavour: str) -> tuple[str, ...]:
+        """The tags of a flavour: ("12.1.1-cudnn8-devel-ubuntu22.04", ...)."""
+        return tuple(f"{self.version}-{flavour}-ubuntu{release}" for release in self.flavours.get(flavour, ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Toolkit:
+    """A CUDA toolkit (Linux, x86_64)."""
+
+    version: str
+    """ "12.1"."""
+    driver: str | None
+    """The driver shipped with the GA release; all features of the toolkit need at least this one."""
+    driver_updates: Mapping[str, str]
+    """The same for its update releases: {"u1": "570.124.06"}."""
+    compat_driver: str
+    """The oldest driver that runs programs of this toolkit, through minor-version compatibility."""
+    host_gcc: str | None
+    """Major versions of gcc that nvcc accepts: "<=12"."""
+    host_clang: str | None
+    min_sm: str | None
+    """The oldest architecture that nvcc compiles for: "sm_50"."""
+    max_sm: str | None
+    images: tuple[ToolkitImage, ...]
+    sources: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU model."""
+
+    name: str
+    aliases: tuple[str, ...]
+    """What people and nvidia-smi write instead."""
+    compute_capability: str
+    """ "8.6"."""
+    sm: str
+    """ "sm_86"."""
+    architecture: str
+    min_cuda: str
+    """The first toolkit that compiles for it."""
+    max_cuda: str | None
+    """The last toolkit that compiles for it; None when there is no last one yet."""
+    last_driver_branch: str | None
+    """The last driver branch that runs it: "580"; None when there is no last one yet, or no source."""
+    sources: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingSystem:
+    """A distribution's release that an image can stand on."""
+
+    id: str
+    """ "debian" or "ubuntu", as in /etc/os-release."""
+    version: str
+    suite: str
+    python: str
+    """The minor of its python3: "3.11"."""
+    glibc: str
+    gcc: str
+    """Major version of its default gcc."""
+    ffmpeg: str | None
+    end_of_support: str | None
+    """Last day of free security support by its own team: "2026-07-11"."""
+    end_of_extended_support: str | None
+    """Last day of LTS (Debian) or ESM (Ubuntu)."""
+    sources: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """Something that does not work together, or is missing without saying so."""
+
+    id: str
+    package: str
+    versions: str
+    """The row applies when `package` is chosen at one of these."""
+    when: Mapping[str, str]
+    """And when all of these hold: package -> range ("" = present at all), or `FACT_KEYS` -> range."""
+    needs: tuple[str, ...]
+    """PEP 508 requirements."""
+    needs_apt: tuple[str, ...]
+    """Names of distribution packages."""
+    effect: Effect
+    """add: needs become requirements. refuse: a chosen version outside needs is refused; without needs the combination
+    itself. warn: the reason is printed when needs are not met; without needs always."""
+    reason: str
+    """One sentence, for users."""
+    sources: tuple[str, ...]
+    note: str
+
+
+FACT_KEYS = frozenset({"python", "cuda", "glibc", "ffmpeg", "compute_capability"})
+"""Keys of `Constraint.when` that are facts of the image and its fleet and not packages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a package that exists as source only is built."""
+
+    package: str
+    versions: str
+    env: Mapping[str, str]
+    cpu_level: str
+    """The x86-64 level that the result needs: "x86-64-v3"."""
+    apt_build: Mapping[str, tuple[str, ...]]
+    """suite -> what the build stage installs."""
+    apt_runtime: Mapping[str, tuple[str, ...]]
+    """suite -> what the image needs for the result to load."""
+    formats: tuple[str, ...]
+    """What the result can do, in the words of PIL.features."""
+    sources: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One word in a profile: what it installs, sets and proves."""
+
+    name: str
+    about: str
+    packages: tuple[str, ...]
+    """PEP 508 requirements."""
+    apt: Mapping[str, tuple[str, ...]]
+    """suite -> package names; "any" for the suites that are not named."""
+    env: Mapping[str, str]
+    checks: tuple[str, ...]
+    size_mb: int
+    """Installed size of the apt packages and what they pull in, on bookworm, in MB."""
+    sources: tuple[str, ...]
+    note: str
+
+    def apt_for(self, suite: str) -> tuple[str, ...]:
+        """The packages to install on `suite`."""
+        return self.apt.get(suite, self.apt["any"])
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All facts, in the order of their files, and the lookups on them."""
+
+    releases: tuple[Release, ...]
+    """Oldest first."""
+    toolkits: tuple[Toolkit, ...]
+    gpus: tuple[Gpu, ...]
+    systems: tuple[OperatingSystem, ...]
+    constraints: tuple[Constraint, ...]
+    recipes: tuple[Recipe, ...]
+    features: tuple[Feature, ...]
+    sources: Mapping[str, Mapping[str, str]]
+    """File ("torch") -> key in a row's `sources` -> what was read."""
+    collected: Mapping[str, str]
+    """File -> the day its facts were read."""
+
+    def release(self, version: str) -> Release | None:
+        """The torch release of exactly this version ("2.4.1"), or None."""
+        return next((release for release in self.releases if release.version == version), None)
+
+    def variants_of(self, version: str) -> tuple[Variant, ...]:
+        """The builds of a torch release; empty when there is no such release."""
+        release = self.release(version)
+        return release.variants if release else ()
+
+    def toolkit(self, version: str) -> Toolkit | None:
+        """The CUDA toolkit "12.1", or None."""
+        return next((toolkit for toolkit in self.toolkits if toolkit.version == version), None)
+
+    def gpu(self, name: str) -> Gpu | None:
+        """The GPU that `name` is the whole name of, or None: a part of a name is never enough (H20 is not H200).
+
+        Case, a leading "NVIDIA", and space, hyphen or underscore do not matter.
+        """
+        wanted = _gpu_key(name)
+        return next((gpu for gpu in self.gpus if wanted in map(_gpu_key, (gpu.name, *gpu.aliases))), None)
+
+    def suite(self, name: str) -> OperatingSystem | None:
+        """The distribution called "bookworm", "debian:12" or "ubuntu22.04", or None."""
+        wanted = name.casefold().replace(":", "")
+        return next((system for system in self.systems if wanted in (system.suite, system.id + system.version)), None)
+
+    def suites_with_python(self, python: str) -> tuple[OperatingSystem, ...]:
+        """The distributions whose own python3 is `python` ("3.11")."""
+        return tuple(system for system in self.systems if system.python == python)
+
+    def constraint(self, id: str) -> Constraint | None:
+        """The constraint of that id, or None."""
+        return next((constraint for constraint in self.constraints if constraint.id == id), None)
+
+    def recipe(self, package: str) -> Recipe | None:
+        """The recipe for a package, by its normalised name; its `versions` are for the caller to check."""
+        return next((recipe for recipe in self.recipes if recipe.package == package), None)
+
+    def feature(self, name: str) -> Feature | None:
+        """The feature of that name, or None."""
+        return next((feature for feature in self.features if feature.name == name), None)
+
+
+def _gpu_key(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name.casefold()).strip().removeprefix("nvidia ")
+
+
+@cache
+def load() -> Facts:
+    """The facts that come with imagekit, read once.
+
+    Raises `imagekit.errors.Error` naming the file and the row when they are damaged.
+    """
+    from imagekit.compat import facts_load
+
+    return facts_load.read(DATA)
+
+
+def compile_json(folder: Path) -> str:
+    """The facts of `folder`'s YAML files as the text of its `facts.json`; the same input gives the same text.
+
+    Raises `imagekit.errors.Error` naming the file and the row when they are damaged.
+    """
+    from imagekit.compat import facts_load
+
+    return facts_load.compile_json(folder)

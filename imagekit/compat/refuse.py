@@ -1,0 +1,79 @@
+"""The words of a refusal: what was asked, what the facts say, what works nearest."""
+
+from __future__ import annotations
+
+from imagekit.compat.choose import Asked, Choice, nearest
+from imagekit.compat.facts import Facts
+from imagekit.errors import ImpossibleWish
+
+_OPTION = {"torch": "--torch", "cuda": "--cuda", "python": "--python", "suite": "--base"}
+
+
+def refusal(facts: Facts, wishes: Asked, preferences: Asked) -> ImpossibleWish:
+    asked = [("torch", wishes.torch), ("CUDA", wishes.cuda), ("Python", wishes.python), ("base", wishes.suite)]
+    named = [f"{name} {value}" for name, value in asked if value]
+    lines = ["asked   " + ", ".join(named)]
+    lines += [f"facts   {line}" for line in _facts(facts, wishes)]
+    found = nearest(facts, wishes, preferences)
+    lines += ["what works, nearest first"] if found else []
+    for number, (choice, broken) in enumerate(found, 1):
+        lines.append(f"  {number}  {_options(choice, wishes, broken):<44} {_cost(facts, choice)}")
+    return ImpossibleWish(
+        _headline(wishes), details=lines, hint="nothing was built or changed; the facts are in imagekit/compat/data"
+    )
+
+
+def _headline(wishes: Asked) -> str:
+    words = [f"torch {wishes.torch}" if wishes.torch else "torch"]
+    words += [f"for CUDA {wishes.cuda}"] if wishes.cuda else []
+    words += [f"for Python {wishes.python}"] if wishes.python else []
+    words += [f"on {wishes.suite}"] if wishes.suite else []
+    return f"there is no {' '.join(words)}"
+
+
+def _facts(facts: Facts, wishes: Asked) -> list[str]:
+    lines = []
+    known = [r for r in facts.releases if r.version == wishes.torch or r.version.startswith(wishes.torch + ".")]
+    if wishes.torch and not known:
+        first, last = facts.releases[0].version, facts.releases[-1].version
+        lines.append(f"torch {first} to {last} are known (read {facts.collected['torch']}); {wishes.torch} is not")
+    elif wishes.torch:
+        release = known[-1]
+        builds = ", ".join(v.name + (" (the one on PyPI)" if v.pypi_default else "") for v in release.variants)
+        lines.append(f"torch {release.version} is built as {builds}   [torch/{release.version}]")
+        if wishes.python and wishes.python not in release.pythons:
+            span = f"{release.pythons[0]} to {release.pythons[-1]}"
+            lines.append(f"torch {release.version} has wheels for Python {span}   [torch/{release.version}]")
+    if wishes.cuda:
+        name = "cu" + wishes.cuda.replace(".", "")
+        having = [r.version for r in facts.releases if r.variant(name)]
+        if having:
+            lines.append(f"{name} wheels exist from torch {having[0]} to {having[-1]}   [torch/{having[-1]}]")
+        else:
+            every = sorted({v.cuda for r in facts.releases for v in r.variants}, key=lambda c: [int(p) for p in c.split(".")])
+            lines.append(f"no torch was built for CUDA {wishes.cuda}; there are {', '.join(every)}")
+    if wishes.python and not facts.suites_with_python(wishes.python):
+        having_python = ", ".join(f"{s.python} ({s.suite})" for s in facts.systems)
+        lines.append(f"no distribution in the facts has Python {wishes.python}; there are {having_python}   [os]")
+    system = facts.suite(wishes.suite) if wishes.suite else None
+    if system:
+        lines.append(f"{system.suite} has Python {system.python} and glibc {system.glibc}   [os/{system.suite}]")
+    return lines
+
+
+def _options(choice: Choice, wishes: Asked, broken: tuple[str, ...]) -> str:
+    value = {
+        "torch": choice.release.version, "cuda": choice.variant.cuda, "python": choice.system.python,
+        "suite": f"distro:{choice.system.suite}",
+    }  # fmt: skip
+    axes = [axis for axis in ("torch", "cuda", "python", "suite") if getattr(wishes, axis) or axis in broken]
+    return " ".join(f"{_OPTION[axis]} {value[axis]}" for axis in axes)
+
+
+def _cost(facts: Facts, choice: Choice) -> str:
+    toolkit = facts.toolkit(choice.variant.cuda)
+    driver = f"driver >= {toolkit.compat_driver}" if toolkit else ""
+    architectures = choice.variant.gpu_architectures
+    span = f"{architectures[0]} .. {architectures[-1]}" if architectures else ""
+    where = "" if choice.variant.pypi_default else "; wheels from the PyTorch index"
+    return ", ".join(part for part in (driver, span) if part) + where

@@ -1,0 +1,280 @@
+"""profile + wishes + facts -> resolution, or a refusal that names the nearest possible wish."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from imagekit.compat import spelling
+from imagekit.compat.choose import Asked, Choice, best
+from imagekit.compat.facts import Facts, Feature, OperatingSystem, load
+from imagekit.compat.refuse import refusal
+from imagekit.compat.review import Review, review
+from imagekit.errors import ImpossibleWish, UsageError
+from imagekit.profile import Profile, Wishes
+from imagekit.resolution import Base, Reason, Resolution, SourceBuild, Want
+
+FOLLOWERS = ("torchvision", "torchaudio")
+"""Their versions follow torch (METADATA of their wheels pins it)."""
+
+_DISTRO_PACKAGES = ("ca-certificates", "python3")
+"""What a base of distribution packages is made of: python3, never python3-pip (its bundled wheels)."""
+
+
+def base_packages(suite: str) -> tuple[str, ...]:
+    return _DISTRO_PACKAGES
+
+
+def known_suite(suite: str) -> OperatingSystem:
+    facts = load()
+    system = facts.suite(suite)
+    if system is None:
+        names = [entry.suite for entry in facts.systems]
+        near = difflib.get_close_matches(suite, names, 1)
+        hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(names)
+        raise UsageError(f"there is no suite {suite!r} in the facts", hint=hint)
+    return system
+
+
+def resolve(
+    profile: Profile, wishes: Wishes, *, base_default: str = "", base_map: Mapping[str, str] | None = None
+) -> Resolution:
+    """Raises UsageError for what cannot be read, ImpossibleWish for what cannot be had."""
+    facts = load()
+    asked = _asked(wishes.torch, wishes.cuda, wishes.python, wishes.base)
+    preferred = _asked(profile.torch, profile.cuda, profile.python, profile.base or base_default or "distro:bookworm")
+    choice = best(facts, asked, preferred)
+    if choice is None:
+        raise refusal(facts, asked, preferred)
+    features = _features(profile, facts)
+    wants = _wants(profile, wishes, choice, features)
+    builds = _builds(wants, facts, choice.system.suite)
+    apt = _apt(profile, choice, features, wishes.base or profile.base or base_default)
+    checked = _review(facts, choice, apt)
+    if checked.refused:
+        raise ImpossibleWish("the facts refuse this", details=checked.refused)
+    toolkit = facts.toolkit(choice.variant.cuda)
+    variant = choice.variant
+    torch_index = "pypi" if variant.pypi_default else "pytorch"
+    followers = ("torch", *FOLLOWERS)
+    placed = [w.model_copy(update={"index": torch_index}) if _name(w) in followers else w for w in [*wants, *checked.wants]]
+    return Resolution(
+        profile=profile.name,
+        torch=choice.release.version,
+        cuda=variant.cuda,
+        variant=variant.name,
+        torch_index=torch_index,
+        python=choice.system.python,
+        os=f"{choice.system.id.capitalize()} {choice.system.version}",
+        glibc=choice.system.glibc,
+        base=_base(choice, wishes.base or profile.base or base_default, base_map or {}),
+        wants=tuple(placed),
+        constraints=tuple(checked.holds),
+        replace={canonicalize_name(a): canonicalize_name(b) for a, b in profile.replace.items()},
+        builds=tuple(builds),
+        apt=apt,
+        features=tuple(feature.name for feature in features),
+        env={key: value for feature in features for key, value in feature.env.items()} | profile.env,
+        labels=profile.labels,
+        files=profile.files,
+        expects=profile.expects.model_dump(exclude_defaults=True),
+        gpu_architectures=variant.gpu_architectures or (),
+        min_driver=toolkit.compat_driver if toolkit else "",
+        cpu_level=max((build.cpu_level for build in builds if build.cpu_level), default="x86-64"),
+        differs=_differs(profile, wishes, choice, preferred),
+        reasons=_reasons(choice, asked, preferred),
+        notes=(*_given_up(choice, asked, preferred), *checked.warnings),
+    )
+
+
+def again(resolution: Resolution, versions: Mapping[str, str]) -> Review:
+    """The facts' view of a whole set of locked versions: hidden requirements of packages that uv chose.
+
+    Names that are replaced count as present (a stand-in carries their version).
+    """
+    facts = load()
+    system = facts.suite(resolution.os.split()[0].lower() + resolution.os.split()[1])
+    assert system is not None
+    about = {"python": resolution.python, "cuda": resolution.cuda, "glibc": resolution.glibc, "ffmpeg": system.ffmpeg or "0"}
+    return review(facts, versions, about, resolution.apt, ("torch", *FOLLOWERS, "triton"))
+
+
+def _asked(torch: str | None, cuda: str | None, python: str | None, base: str | None) -> Asked:
+    version, variant = spelling.torch(torch) if torch else ("", "")
+    toolkit = spelling.cuda(cuda) if cuda else ""
+    if variant and toolkit and spelling.cuda(variant) != toolkit:
+        raise ImpossibleWish(f"torch {torch} is a build for CUDA {spelling.cuda(variant)}, and CUDA {toolkit} is asked")
+    return Asked(
+        torch=version, cuda=toolkit or (spelling.cuda(variant) if variant else ""),
+        python=spelling.python(python) if python else "", suite=_suite(base) if base else "",
+    )  # fmt: skip
+
+
+def _suite(base: str) -> str:
+    """The suite of distro:SUITE, or of an image whose name tells it (debian:bookworm-slim, ubuntu:22.04)."""
+    kind, _, name = base.partition(":")
+    if kind == "distro":
+        return known_suite(name).suite
+    if kind != "image" or not name:
+        raise UsageError(f"{base!r} is not a base", hint="distro:bookworm, or image:debian:bookworm-slim")
+    for system in load().systems:
+        tail = name.rsplit("/", 1)[-1].split("@")[0]
+        if system.suite in tail or tail.startswith(f"{system.id}:{system.version}"):
+            return system.suite
+    raise UsageError(
+        f"the name of the image {name} does not tell its distribution, so its Python and glibc are not known",
+        hint="use debian:<suite>, ubuntu:<version>, or distro:<suite>",
+    )
+
+
+def _base(choice: Choice, asked: str, base_map: Mapping[str, str]) -> Base:
+    kind, _, name = asked.partition(":")
+    if kind != "image":
+        suite = choice.system.suite
+        return Base(kind="distro", name=suite, packages=base_packages(suite))
+    reference, _, digest = name.partition("@")
+    repository, _, tag = reference.partition(":")
+    reference = f"{base_map.get(repository, repository)}:{tag}" if tag else base_map.get(repository, repository)
+    return Base(kind="image", name=reference, digest=digest)
+
+
+def _features(profile: Profile, facts: Facts) -> list[Feature]:
+    names = [feature.name for feature in facts.features]
+    unknown = []
+    for name in profile.features:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            unknown.append(f"features: {name}: " + (f"did you mean {near[0]}?" if near else "there are " + ", ".join(names)))
+    if unknown:
+        raise UsageError(f"profile {profile.name} asks for unknown features", details=unknown)
+    return [feature for feature in facts.features if feature.name in profile.features]
+
+
+def _wants(profile: Profile, wishes: Wishes, choice: Choice, features: list[Feature]) -> list[Want]:
+    release = choice.release
+    wants = {"torch": Want(requirement=f"torch=={release.version}", why="the torch that was chosen")}
+    wants["pip"] = Want(requirement="pip", why="the image contract: others build on this image")
+    sources = [(f"feature {feature.name}", line) for feature in features for line in feature.packages]
+    sources += [(f"profile {profile.name}", line) for line in profile.packages]
+    sources += [(f"file {name}", line) for name in profile.requirements for line in _requirements(profile, name)]
+    sources += [("--with", line) for line in wishes.packages]
+    follow = {"torchvision": release.torchvision, "torchaudio": release.torchaudio}
+    problems = []
+    for why, line in sources:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement as error:
+            raise UsageError(f"{why}: {line!r} is not a requirement (PEP 508)", hint=str(error).splitlines()[0]) from None
+        name = canonicalize_name(requirement.name)
+        if requirement.url:
+            raise UsageError(f"{why}: {line!r} names a URL", hint="a site file says where packages come from")
+        given = {"torch": release.version, **follow}.get(name)
+        if given is None:
+            wants[name] = Want(requirement=line, why=why)
+        elif not SpecifierSet(str(requirement.specifier)).contains(given, prereleases=True):
+            problems.append(f"{why}: {line} is in the way: torch {release.version} goes with {name} {given}")
+        elif name != "torch":
+            wants[name] = Want(requirement=f"{name}=={given}", why=f"{why}; follows torch {release.version}")
+    if problems:
+        raise ImpossibleWish("a pinned package does not go with this torch", details=problems)
+    return list(wants.values())
+
+
+def _requirements(profile: Profile, name: str) -> list[str]:
+    path = Path(profile.folder or ".") / name
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"requirements: {name} cannot be read: {error}") from None
+    found, refused = [], []
+    for number, line in enumerate(lines, 1):
+        text = line.split(" #")[0].strip()
+        if not text or text.startswith("#"):
+            continue
+        if text.startswith("-") or "--hash" in text or "://" in text:
+            refused.append(f"{name}:{number}: {text.split()[0]}: indexes, URLs, hashes and options belong to the site and lock")
+        else:
+            found.append(text)
+    if refused:
+        raise UsageError(f"{name} holds what imagekit does not take from a requirements file", details=refused)
+    return found
+
+
+def _builds(wants: list[Want], facts: Facts, suite: str) -> list[SourceBuild]:
+    builds = []
+    for want in wants:
+        recipe = facts.recipe(_name(want))
+        if recipe is not None:
+            builds.append(SourceBuild(
+                package=recipe.package, env=dict(recipe.env), apt_build=recipe.apt_build.get(suite, ()),
+                apt_runtime=recipe.apt_runtime.get(suite, ()), cpu_level=recipe.cpu_level, formats=recipe.formats,
+            ))  # fmt: skip
+    return builds
+
+
+def _apt(profile: Profile, choice: Choice, features: list[Feature], base: str) -> tuple[str, ...]:
+    own = base_packages(choice.system.suite) if base.startswith("image:") else ()
+    from_features = [name for feature in features for name in feature.apt_for(choice.system.suite)]
+    return tuple(sorted({*own, *profile.apt, *from_features}))
+
+
+def _review(facts: Facts, choice: Choice, apt: tuple[str, ...]) -> Review:
+    """The facts about what is known before uv resolves: torch, and the triton that its metadata pins."""
+    release = choice.release
+    versions = {"torch": release.version}
+    if release.triton:
+        pins = [s.version for s in Requirement(release.triton.split(";")[0]).specifier if s.operator in ("==", "~=")]
+        versions |= {"triton": pins[0]} if pins else {}
+    about = {"python": choice.system.python, "cuda": choice.variant.cuda, "glibc": choice.system.glibc}
+    return review(facts, versions, about, apt, ("torch", "triton"))
+
+
+def _differs(profile: Profile, wishes: Wishes, choice: Choice, preferred: Asked) -> tuple[str, ...]:
+    suffixes = []
+    if preferred.python and choice.system.python != preferred.python:
+        suffixes.append("py" + choice.system.python.replace(".", ""))
+    if preferred.suite and choice.system.suite != preferred.suite:
+        suffixes.append(choice.system.suite)
+    elif wishes.base and wishes.base.startswith("image:"):
+        suffixes.append("image" + hashlib.sha256(wishes.base.encode()).hexdigest()[:6])
+    if wishes.packages:
+        names = sorted(canonicalize_name(Requirement(line).name) for line in wishes.packages)
+        pinned = any(str(Requirement(line).specifier) for line in wishes.packages)
+        short = len(names) <= 2 and not pinned
+        digest = hashlib.sha256("\n".join(sorted(wishes.packages)).encode()).hexdigest()[:8]
+        suffixes.append("with-" + ("-".join(names) if short else digest))
+    return tuple(suffixes)
+
+
+def _reasons(choice: Choice, asked: Asked, preferred: Asked) -> tuple[Reason, ...]:
+    def why(axis: str) -> str:
+        return "a wish" if getattr(asked, axis) else "the profile's preference" if getattr(preferred, axis) else "the newest"
+
+    fact = f"torch/{choice.release.version}"
+    return (
+        Reason(subject="torch", value=choice.release.version, because=why("torch"), fact=fact),
+        Reason(subject="cuda", value=choice.variant.cuda, because=why("cuda"), fact=f"{fact}/{choice.variant.name}"),
+        Reason(subject="python", value=choice.system.python, because="the base's own", fact=f"os/{choice.system.suite}"),
+    )
+
+
+def _given_up(choice: Choice, asked: Asked, preferred: Asked) -> tuple[str, ...]:
+    """One line for each preference that stood in the way of a wish."""
+    has = {"torch": choice.release.version, "cuda": choice.variant.cuda, "python": choice.system.python, "suite": choice.system.suite}  # fmt: skip
+    wished = " and ".join(f"{axis} {getattr(asked, axis)}" for axis in has if getattr(asked, axis))
+    lines = []
+    for axis, value in has.items():
+        before = getattr(preferred, axis)
+        if before and not getattr(asked, axis) and not (value == before or value.startswith(before + ".")):
+            lines.append(f"{axis} moves from {before} to {value}: {wished} asks for it")
+    return tuple(lines)
+
+
+def _name(want: Want) -> str:
+    return canonicalize_name(Requirement(want.requirement).name)

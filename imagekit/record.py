@@ -1,0 +1,75 @@
+"""The record of each build: what names in the lock became. Distribution packages move; this says which were had."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+KEEP = 50
+"""Records kept per profile tag."""
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    tag: str
+    """The profile tag."""
+    key: str
+    created: str
+    """yyyymmdd of the first build with this key."""
+    image: str
+    """Image id."""
+    lock: str
+    """Digest of the lock."""
+    base: str
+    torch: str
+    cuda: str
+    python: str
+    system: dict[str, str]
+    """Distribution package -> version."""
+    built: dict[str, str]
+    """Wheel built from source -> sha256."""
+    packages: dict[str, str]
+    """Python package -> version."""
+    proven: str = ""
+    """yyyymmdd, once the proof passed."""
+
+
+def folder(tag: str) -> Path:
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
+    return state / "imagekit" / "records" / tag.replace("/", "_").replace(":", "_")
+
+
+def all_of(tag: str) -> list[Record]:
+    """Records of a tag, oldest first. One that cannot be read is passed over: it is history, not an input."""
+    records = []
+    for path in sorted(folder(tag).glob("*.json"), key=lambda path: path.stat().st_mtime):
+        try:
+            records.append(Record.model_validate_json(path.read_text(encoding="utf-8")))
+        except (OSError, ValidationError):
+            continue
+    return records
+
+
+def save(record: Record) -> Path:
+    path = folder(record.tag) / f"{record.created}-{record.key[:12]}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(record.model_dump_json(indent=1) + "\n")
+    os.replace(name, path)
+    for old in sorted(path.parent.glob("*.json"), key=lambda p: p.stat().st_mtime)[:-KEEP]:
+        old.unlink()
+    return path
+
+
+def changes(old: dict[str, str], new: dict[str, str]) -> list[str]:
+    """name old -> new, one each, in order of name."""
+    lines = []
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            lines.append(f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}")
+    return lines

@@ -1,0 +1,122 @@
+"""What was checked, in which environment, and what came of it; as lines, JSON and JUnit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+STAGES = ("static", "cpu", "gpu")
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    stage: str
+    status: str
+    """PASS | FAIL | SKIP | ERROR"""
+    seconds: float = 0.0
+    figures: tuple[tuple[str, object], ...] = ()
+    found: str = ""
+    expected: str = ""
+    because: str = ""
+    on_gpu: str = ""
+    fix: str = ""
+    reason: str = ""
+
+    @property
+    def bad(self) -> bool:
+        return self.status in ("FAIL", "ERROR")
+
+
+@dataclass(frozen=True)
+class Report:
+    image: str
+    """Image id."""
+    checks: tuple[Check, ...]
+    seconds: float
+    problem: str = ""
+    """Why the program in the image did not come to its end, if it did not."""
+
+    @property
+    def proven(self) -> bool:
+        return not self.problem and bool(self.checks) and not any(check.bad for check in self.checks)
+
+
+def parse(line: str) -> Check:
+    """One line of the smoke program's output. Raises ValueError for anything else."""
+    raw = json.loads(line)
+    known = {key: str(raw.get(key) or "") for key in ("found", "expected", "because", "on_gpu", "fix", "reason")}
+    figures = tuple(sorted((raw.get("figures") or {}).items()))
+    return Check(str(raw["check"]), str(raw["stage"]), str(raw["status"]), float(raw["seconds"]), figures, **known)
+
+
+def summary(report: Report) -> list[str]:
+    """A line per stage, then each failure in full."""
+    lines = []
+    for stage in STAGES:
+        checks = [check for check in report.checks if check.stage == stage]
+        if not checks:
+            continue
+        count = {status: sum(check.status == status for check in checks) for status in ("PASS", "FAIL", "ERROR", "SKIP")}
+        words = [f"{n} {status if status in ('FAIL', 'ERROR') else status.lower()}" for status, n in count.items() if n]
+        reasons = sorted({check.reason for check in checks if check.status == "SKIP"})
+        took = sum(check.seconds for check in checks)
+        if count["SKIP"] == len(checks):
+            words = [f"{len(checks)} not run"]
+        text = ", ".join(words) + (f": {'; '.join(reasons)}" if reasons else "")
+        lines.append(f"{stage:<7} {text:<58} {int(took) // 60}:{int(took) % 60:02}")
+    return lines
+
+
+def failures(report: Report) -> list[str]:
+    lines = []
+    for check in report.checks:
+        if check.bad:
+            lines += ["", f"{check.status}  {check.name}: {check.reason or check.because or check.found}"]
+            for label, text in (("found", check.found), ("expected", check.expected), ("because", check.because),
+                                ("on a GPU", check.on_gpu), ("fix", check.fix)):  # fmt: skip
+                lines += [f"      {label:<10} {line}" for line in text.splitlines()[:8]]
+    if report.problem:
+        lines += ["", f"ERROR  {report.problem}"]
+    return lines
+
+
+def as_json(report: Report) -> dict[str, object]:
+    checks = [
+        {"check": c.name, "stage": c.stage, "status": c.status, "seconds": c.seconds, "figures": dict(c.figures)}
+        | {k: v for k in ("found", "expected", "because", "on_gpu", "fix", "reason") if (v := getattr(c, k))}
+        for c in report.checks
+    ]
+    return {
+        "image": report.image, "proven": report.proven, "seconds": round(report.seconds, 1), "problem": report.problem,
+        "checks": checks,
+    }  # fmt: skip
+
+
+def junit(report: Report) -> str:
+    """JUnit XML, as Jenkins and GitLab read it."""
+    bad = sum(check.status == "FAIL" for check in report.checks)
+    errors = sum(check.status == "ERROR" for check in report.checks) + bool(report.problem)
+    skipped = sum(check.status == "SKIP" for check in report.checks)
+    suite = ElementTree.Element(
+        "testsuite", name="imagekit", tests=str(len(report.checks)), failures=str(bad), errors=str(errors),
+        skipped=str(skipped), time=f"{report.seconds:.1f}",
+    )  # fmt: skip
+    for check in report.checks:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=f"imagekit.{check.stage}", name=check.name, time=f"{check.seconds:.3f}"
+        )
+        kind = {"FAIL": "failure", "ERROR": "error", "SKIP": "skipped"}.get(check.status)
+        if kind:
+            text = "\n".join(t for t in (check.found, check.expected, check.because, check.fix) if t)
+            ElementTree.SubElement(case, kind, message=check.reason or check.because or check.found).text = _xml(text)
+    if report.problem:
+        case = ElementTree.SubElement(suite, "testcase", classname="imagekit", name="program", time="0")
+        ElementTree.SubElement(case, "error", message=_xml(report.problem))
+    return ElementTree.tostring(suite, encoding="unicode") + "\n"
+
+
+def _xml(text: str) -> str:
+    """Without characters that XML 1.0 cannot hold."""
+    return "".join(c if c in "\t\n\r" or ord(c) >= 32 else "?" for c in text)

@@ -1,0 +1,123 @@
+"""A CUDA library that is missing, broken or not the one torch was built with is met in the middle of a job: cuDNN loads
+its parts at the first convolution, NCCL at the first step of a second node."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+from ..check import Check, Failure, Figures, Image, progress, shorten
+
+DRIVER = ("libcuda.so.1", "libnvidia-ml.so.1", "libnvcuvid.so.1", "libnvidia-encode.so.1")
+"""Come with the node's driver, never with an image."""
+
+PLUGINS = (
+    ("libcufile_rdma.so*", "GPUDirect storage over RDMA"),
+    ("nvshmem_*", "NVSHMEM's bootstraps and transports (MPI, UCX, libfabric)"),
+    ("libcheckpoint.so*", "the checkpoint helper of CUPTI"),
+)
+"""Optional parts that a library looks for and does without: a missing dependency of theirs is not a fault."""
+
+MISSING = re.compile(r"(\S+\.so\S*): cannot open shared object file")
+
+
+def libraries(image: Image) -> list[Path]:
+    """Every shared library of the nvidia-* wheels and of torch."""
+    found = [*image.site.glob("nvidia/*/lib/*.so*"), *image.site.glob("torch/lib/*.so*")]
+    return sorted(path for path in found if path.is_file())
+
+
+def run(image: Image) -> Figures:
+    import torch
+
+    paths = libraries(image)
+    _no_strangers(paths, _search_path(), "LD_LIBRARY_PATH=" + os.environ.get("LD_LIBRARY_PATH", ""))
+    wants_driver, plugins, broken = [], [], []
+    for path in paths:
+        progress(f"loading {path}")
+        problem = _load(path)
+        missing = MISSING.search(problem)
+        if missing and missing.group(1) in DRIVER:
+            wants_driver.append(path.name)
+        elif missing and any(fnmatch(path.name, pattern) for pattern, _ in PLUGINS):
+            plugins.append(f"{path.name} without {missing.group(1)}")
+        elif problem:
+            broken.append(f"{path.name}: {problem}")
+    if broken:
+        raise Failure(
+            found="; ".join(broken),
+            expected="every library loads",
+            because="a CUDA wheel is missing or was changed, or the system lacks a library",
+            fix="build the image again from its lock; a system library belongs into the profile's apt list",
+            on_gpu="the same message when torch first needs it",
+        )
+    _no_strangers(paths, _loaded_from(), "the loader found it first")
+    return {
+        "loaded": len(paths) - len(wants_driver) - len(plugins),
+        "need_the_driver": wants_driver,
+        "optional_plugins": plugins,
+        "cudnn": torch.backends.cudnn.version() if wants_cudnn(paths) else None,
+    }
+
+
+def wants_cudnn(paths: list[Path]) -> bool:
+    return any(path.name.startswith("libcudnn") for path in paths)
+
+
+def _load(path: Path) -> str:
+    """What the loader says against a library; empty when it loads."""
+    try:
+        ctypes.CDLL(str(path), mode=os.RTLD_LAZY | os.RTLD_LOCAL)
+    except OSError as error:
+        return shorten(str(error))
+    return ""
+
+
+def _search_path() -> list[Path]:
+    """Files in the folders that LD_LIBRARY_PATH puts before the libraries' own choice."""
+    folders = [Path(entry) for entry in os.environ.get("LD_LIBRARY_PATH", "").split(":") if entry]
+    return [file for folder in folders if folder.is_dir() for file in sorted(folder.iterdir())]
+
+
+def _loaded_from() -> list[Path]:
+    """The files behind this process's memory."""
+    lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    return sorted({Path(line.split(None, 5)[5]) for line in lines if "/" in line and ".so" in line})
+
+
+def _no_strangers(ours: list[Path], candidates: list[Path], because: str) -> None:
+    """Fail when a file of the same name as one of ours, but another one, is (or would be) loaded."""
+    by_name = {path.name: path for path in ours}
+    for candidate in candidates:
+        own = by_name.get(candidate.name)
+        if own is not None and candidate.exists() and not candidate.samefile(own):
+            raise Failure(
+                found=f"{candidate}{_version(candidate)}",
+                expected=f"{own}{_version(own)}",
+                because=because,
+                fix="take that folder out of LD_LIBRARY_PATH; let what needs it find its libraries by rpath",
+                on_gpu=f"{own.name.split('.')[0]} version incompatibility at its first use",
+            )
+
+
+def _version(path: Path) -> str:
+    """The version that a cuDNN tells, as text to append."""
+    if not path.name.startswith("libcudnn.so"):
+        return ""
+    try:
+        number = int(ctypes.CDLL(str(path)).cudnnGetVersion())
+    except (OSError, AttributeError):
+        return " (does not load)"
+    return f" {number // 10000}.{number // 100 % 100}.{number % 100}" if number >= 90000 else f" {number}"
+
+
+CHECK = Check(
+    "cuda-libraries",
+    "static",
+    run,
+    covers=("torch", "torchvision"),
+    applies=lambda image: image.real_torch and bool(image.cuda),
+)

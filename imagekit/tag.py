@@ -1,0 +1,71 @@
+"""The names of an image: bare, profile, immutable. Versions come from the built image, never from the recipe alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from imagekit.errors import BuildFailed, UsageError
+from imagekit.lock.model import Lock
+from imagekit.site import Tags as Settings
+
+KEY = 7
+"""Hex digits of the plan key in an immutable tag."""
+
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_REPOSITORY = re.compile(r"[a-z0-9]+(?:[._/-][a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the image itself says: torch/version.py of its site-packages, and its interpreter."""
+
+    torch: str
+    cuda: str
+    python: str
+
+
+@dataclass(frozen=True)
+class Names:
+    profile: str
+    immutable: str
+    bare: str = ""
+    """Only where this profile owns it."""
+    failed: str = ""
+
+    @property
+    def moving(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.bare, self.profile) if name)
+
+
+def names(lock: Lock, settings: Settings, key: str, day: str) -> Names:
+    """`day`: yyyymmdd of the first build with this key. Raises UsageError for a name no registry takes."""
+    r = lock.resolution
+    repository = settings.repository.format(profile=r.profile)
+    stack = f"{r.torch}-cuda{r.cuda}"
+    suffix = "-".join([r.profile, *r.differs])
+    tags = {
+        "bare": stack if settings.bare == r.profile and not r.differs else "",
+        "profile": f"{stack}-{suffix}",
+        "immutable": f"{stack}-{suffix}-{day}-{key[:KEY]}",
+        "failed": f"{stack}-{suffix}-failed",
+    }
+    if not _REPOSITORY.fullmatch(repository):
+        raise UsageError(f"{repository!r} is not a repository name", hint="tags.repository: lower case, digits, . _ - /")
+    wrong = [tag for tag in tags.values() if tag and not _TAG.fullmatch(tag)]
+    if wrong:
+        raise UsageError("these tags are not ones that a registry takes (128 characters, no +)", details=wrong)
+    return Names(**{kind: f"{repository}:{tag}" if tag else "" for kind, tag in tags.items()})
+
+
+def check(lock: Lock, found: Found) -> None:
+    """A mismatch with the recipe fails the build: a tag must not lie."""
+    r = lock.resolution
+    rows = [
+        ("torch", found.torch.split("+")[0], r.torch),
+        ("CUDA", found.cuda, r.cuda),
+        ("Python", found.python, r.python),
+    ]
+    wrong = [f"{what}: the image has {have}, the lock says {want}" for what, have, want in rows if have != want]
+    if wrong:
+        raise BuildFailed("the image is not what its tag would say", details=wrong, hint="no tag was moved")
