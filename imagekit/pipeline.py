@@ -16,13 +16,13 @@ from pathlib import Path
 
 from imagekit import render, resources
 from imagekit import site as sites
-from imagekit.compat.resolve import resolve
-from imagekit.errors import Surroundings, UsageError
+from imagekit.compat.resolve import again, resolve
+from imagekit.errors import ImpossibleWish, Surroundings, UsageError
 from imagekit.lock import make
 from imagekit.lock.model import Lock, dump, file_name, read, stale, write
 from imagekit.lock.uv import cache
 from imagekit.profile import Profile, Wishes, load
-from imagekit.resolution import Resolution
+from imagekit.resolution import Resolution, Want
 from imagekit.site import Site
 from imagekit.wheels import Store
 
@@ -81,9 +81,7 @@ def locked(
     if (options.locked or (ci and previous is not None)) and not options.upgrade and not options.upgrade_packages:
         what = f"{path} is stale ({changed} changed)" if previous else f"there is no lock {path}"
         raise UsageError(what, hint=f"{again} makes it; commit the file")
-    lock = make.make(
-        resolution, site, store(), previous=previous, upgrade=options.upgrade, upgrade_packages=options.upgrade_packages
-    )
+    lock = _made(resolution, site, previous, say, options)
     if previous and dump(previous.model_copy(update={"created": lock.created})) == dump(lock):
         say("lock", f"{_shown(path)}, nothing newer; unchanged since {previous.created}")
         return previous, path
@@ -93,6 +91,34 @@ def locked(
     why = f"refreshed ({changed} changed)" if changed else "upgraded" if previous else "made"
     say("lock", f"{_shown(path)}, {why}; {len(lock.packages)} packages")
     return lock, path
+
+
+ROUNDS = 5
+"""How often the facts may add to what uv resolved before that is a circle."""
+
+
+def _made(resolution: Resolution, site: Site, previous: Lock | None, say: Say, options: LockOptions) -> Lock:
+    """Resolve, then let the facts look at the versions that came out, and resolve again with what they add."""
+    hidden: dict[str, Want] = {}
+    holds: dict[str, Want] = {}
+    for _ in range(ROUNDS):
+        lock = make.make(
+            resolution, site, store(), hidden=tuple(hidden.values()), holds=tuple(holds.values()), previous=previous,
+            upgrade=options.upgrade, upgrade_packages=options.upgrade_packages,
+        )  # fmt: skip
+        view = again(resolution, {package.name: package.version for package in lock.packages})
+        if view.refused:
+            raise ImpossibleWish("the facts refuse these versions", details=view.refused, hint="pin one of them elsewhere")
+        known = {want.requirement for want in (*resolution.wants, *resolution.constraints)}
+        more = {want.requirement: want for want in view.wants if want.requirement not in known}
+        held = {want.requirement: want for want in view.holds if want.requirement not in known}
+        if more.keys() <= hidden.keys() and held.keys() <= holds.keys():
+            for warning in view.warnings:
+                say("", warning)
+            return lock
+        hidden |= more
+        holds |= held
+    raise ImpossibleWish("the facts add requirements in a circle", details=[*hidden, *holds])
 
 
 def _shown(path: Path) -> str:

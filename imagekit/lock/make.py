@@ -30,20 +30,22 @@ def make(
     site: Site,
     store: Store,
     *,
+    hidden: tuple[Want, ...] = (),
+    holds: tuple[Want, ...] = (),
     previous: Lock | None = None,
     upgrade: bool = False,
     upgrade_packages: tuple[str, ...] = (),
 ) -> Lock:
-    """Resolve, and pin every artefact. Versions of `previous` are kept while they fit, unless told to upgrade.
+    """Resolve, and pin every artefact. `hidden` and `holds`: what the facts add and hold. Versions of `previous` are kept while they fit, unless told to upgrade.
 
     Raises ImpossibleWish (no versions fit, or only a source with no recipe), Surroundings (an index does not answer).
     """
     fresh = {canonicalize_name(name) for name in upgrade_packages}
     old = {} if upgrade or previous is None else {p.name: p.version for p in previous.packages if p.kind != "standin"}
     prefer = {name: version for name, version in old.items() if name not in fresh}
-    found = _resolve(resolution, site, prefer)
+    found = _resolve(resolution, site, (*resolution.wants, *hidden), (*resolution.constraints, *holds), prefer)
     _check_replacements(resolution, found)
-    packages = _packages(resolution, site, found)
+    packages = _packages(resolution, site, found, hidden)
     sources = {package.name: entry.sdist for package, entry in zip(packages, found, strict=True) if package.kind == "sdist"}
     build_requires = {}
     for name, sdist in sources.items():
@@ -54,6 +56,7 @@ def make(
     return Lock(
         created=date.today().isoformat(),
         resolution=resolution,
+        hidden=hidden,
         packages=tuple(sorted(packages, key=lambda package: package.name)),
         tools=_tools([f"uv=={_uv_version()}"], resolution, site),
         build_requires=build_requires,
@@ -66,11 +69,13 @@ def _uv_version() -> str:
     return version("uv")
 
 
-def _resolve(resolution: Resolution, site: Site, prefer: dict[str, str]) -> list[uv.Resolved]:
+def _resolve(
+    resolution: Resolution, site: Site, asked: tuple[Want, ...], holds: tuple[Want, ...], prefer: dict[str, str]
+) -> list[uv.Resolved]:
     """uv binds an index to direct requirements only, so a routed name that came in through another package is made a
     direct one, and everything is resolved again: a name that belongs to a private index never comes from another."""
-    wants = tuple(_routed(want, site) for want in resolution.wants)
-    constraints = tuple(constraint.requirement for constraint in resolution.constraints)
+    wants = tuple(_routed(want, site) for want in asked)
+    constraints = tuple(hold.requirement for hold in holds)
     excludes = tuple(resolution.replace)
     while True:
         found = uv.compile(wants, constraints, excludes, prefer, resolution, site)
@@ -86,8 +91,11 @@ def _routed(want: Want, site: Site) -> Want:
     return want.model_copy(update={"index": index}) if index else want
 
 
-def _packages(resolution: Resolution, site: Site, found: list[uv.Resolved]) -> list[Package]:
-    direct = {canonicalize_name(Requirement(want.requirement).name): want for want in resolution.wants}
+def _packages(
+    resolution: Resolution, site: Site, found: list[uv.Resolved], hidden: tuple[Want, ...]
+) -> list[Package]:
+    asked = (*hidden, *resolution.wants)
+    direct = {canonicalize_name(Requirement(want.requirement).name): want for want in asked}
     chosen = []
     unusable = []
     for entry in found:

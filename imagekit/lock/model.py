@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imagekit.errors import UsageError
-from imagekit.resolution import Resolution
+from imagekit.resolution import Resolution, Want
 
 SCHEMA = 1
 
@@ -54,6 +54,8 @@ class Lock(_Model):
     created: str
     """ISO date; also SOURCE_DATE_EPOCH of the image."""
     resolution: Resolution
+    hidden: tuple[Want, ...] = ()
+    """Requirements that the facts added once versions were known; `why` names the fact."""
     packages: tuple[Package, ...]
     tools: tuple[Tool, ...]
     """What builds the image: uv."""

@@ -6,12 +6,13 @@ see the modules that a user's program would see, and nothing of ours beside them
 
 from __future__ import annotations
 
-import os
 import sys
+from importlib import import_module
+from pathlib import Path
 
-folder = os.path.dirname(os.path.abspath(__file__))
-sys.path[:] = [os.path.dirname(folder)] + [entry for entry in sys.path if os.path.abspath(entry or ".") != folder]
-program = __import__("smoke.program", fromlist=["main"])
+folder = Path(__file__).resolve().parent
+sys.path[:] = [str(folder.parent)] + [entry for entry in sys.path if Path(entry).resolve() != folder]
+program = import_module(f"{folder.name}.program")
 del sys.path[0]
 
 if __name__ == "__main__":

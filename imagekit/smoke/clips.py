@@ -55,7 +55,7 @@ def number_of(picture: Any) -> int:
     """The number that a decoded frame (an array of height, width, RGB) carries; -1 if its colour is wrong."""
     height, width = picture.shape[:2]
     lower = picture[height * 3 // 4, width // 2]
-    if any(abs(int(seen) - meant) > TOLERANCE for seen, meant in zip(lower, COLOUR)):
+    if any(abs(int(seen) - meant) > TOLERANCE for seen, meant in zip(lower, COLOUR, strict=True)):
         return -1
     block = width // BITS
     middle = [picture[height // 4, bit * block + block // 2] for bit in range(BITS)]

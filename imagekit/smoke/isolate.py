@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -103,31 +104,23 @@ def _ending(status: int) -> str:
 
 
 def _verdict(child: Child, ending: str) -> Result:
-    check = child.check
-    common = {"check": check.name, "stage": check.stage}
+    name, stage = child.check.name, child.check.stage
     seconds = round(time.monotonic() - child.started, 2)
     answer, note = child.folder / "answer.json", child.folder / "note"
     if answer.is_file() and ending != "timeout":
         said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-        return Result(**common, seconds=seconds, **said)
-    doing = note.read_text(encoding="utf-8") if note.is_file() else ""
-    found = f"no end after {check.limit:g} s" if ending == "timeout" else f"the check died: {ending or 'no answer'}"
-    return Result(
-        **common,
-        status="ERROR",
-        seconds=seconds,
-        found=found,
-        expected="an answer",
-        because=f"it was at: {doing}" if doing else "",
-    )
+        return Result(name, stage, seconds=seconds, **said)
+    found = f"the check died: {ending or 'no answer'}"
+    if ending == "timeout":
+        found = f"no end after {child.check.limit:g} s"
+    doing = f"it was at: {note.read_text(encoding='utf-8')}" if note.is_file() else ""
+    return Result(name, stage, "ERROR", seconds, found=found, expected="an answer", because=doing)
 
 
 def _kill(child: Child) -> None:
     """End the check's whole process group: workers that it started must not outlive it."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _start(check: Check, image: Image, mask: Iterable[signal.Signals | int]) -> Child:
@@ -146,10 +139,8 @@ def _start(check: Check, image: Image, mask: Iterable[signal.Signals | int]) -> 
             # Never unwind into the parent's frames, and run no exit handler that belongs to the parent.
             sys.stderr.flush()
             os._exit(code)
-    try:
+    with contextlib.suppress(PermissionError, ProcessLookupError):  # the child has done it itself, or is gone
         os.setpgid(pid, pid)
-    except (PermissionError, ProcessLookupError):
-        pass  # The child has done it itself, or is gone.
     return Child(check, pid, started, folder)
 
 
@@ -160,7 +151,8 @@ def _become_child(folder: Path, parent: int, mask: Iterable[signal.Signals | int
         os._exit(1)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.dup2(2, 1)
-    with open(os.devnull, "rb") as nothing:
+    sys.stdout = sys.stderr
+    with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     work = folder / "work"
     work.mkdir()

@@ -61,7 +61,7 @@ def _choose(image: Image, options: argparse.Namespace) -> list[Check]:
 
 
 def _set_limits() -> None:
-    """Two checks run at once: a pool of threads in each would only make their timings and sums differ from run to run."""
+    """Two checks run at once: a pool of threads in each would make timings and sums differ from run to run."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"

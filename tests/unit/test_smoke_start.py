@@ -23,7 +23,23 @@ FACTS = {
     "gpu_architectures": ["sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"],
     "cpu_level": "x86-64-v3",
 }
-V3 = "cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3 abm avx avx2 bmi1 bmi2 f16c fma movbe".split()
+V3 = [
+    "cx16",
+    "lahf_lm",
+    "popcnt",
+    "pni",
+    "sse4_1",
+    "sse4_2",
+    "ssse3",
+    "abm",
+    "avx",
+    "avx2",
+    "bmi1",
+    "bmi2",
+    "f16c",
+    "fma",
+    "movbe",
+]
 H100 = ("NVIDIA H100 80GB HBM3", 85_520_809_984, 9, 0)
 B200 = ("NVIDIA B200", 191_000_000_000, 10, 0)
 

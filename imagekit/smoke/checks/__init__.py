@@ -1,7 +1,5 @@
 """All checks, in the order in which they are started. One file each; adding a check is adding a file and a line here.
-
-Within a stage the slow ones come first, so that two workers end together.
-"""
+Within a stage the slow ones come first, so that two workers end together."""
 
 from __future__ import annotations
 

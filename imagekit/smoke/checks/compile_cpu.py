@@ -1,5 +1,5 @@
-"""torch.compile needs a compiler, headers, a user name and a place to write: it fails at the first step of a job when one
-is missing."""
+"""torch.compile needs a compiler, headers, a user name and a place to write: it fails at the first step of a job when
+one is missing."""
 
 from __future__ import annotations
 

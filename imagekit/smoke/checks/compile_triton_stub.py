@@ -1,5 +1,5 @@
-"""Triton compiles a small C extension for each kernel's launcher: without a C compiler or Python's headers torch.compile on
-the GPU fails, and no CPU test shows it."""
+"""Triton compiles a small C extension for each kernel's launcher: without a C compiler or Python's headers
+torch.compile on the GPU fails, and no CPU test shows it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A CUDA library that is missing, broken or not the one torch was built with is met in the middle of a job: cuDNN loads
-its parts at the first convolution, NCCL at the first step of a second node."""
+"""A CUDA library that is missing, broken or not the one torch was built with is met in the middle of a job: cuDNN
+loads its parts at the first convolution, NCCL at the first step of a second node."""
 
 from __future__ import annotations
 

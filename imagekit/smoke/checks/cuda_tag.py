@@ -1,5 +1,5 @@
-"""The tag promises one CUDA and torch was built for another: the driver check of the whole fleet was made for the wrong
-number."""
+"""The tag promises one CUDA and torch was built for another: the driver check of the whole fleet was made for the
+wrong number."""
 
 from __future__ import annotations
 

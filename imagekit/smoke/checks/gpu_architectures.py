@@ -1,5 +1,5 @@
-"""A GPU whose architecture is not compiled in: "no kernel image is available for execution on the device" after the pod
-has waited an hour for its node."""
+"""A GPU whose architecture is not compiled in: "no kernel image is available for execution on the device" after the
+pod has waited an hour for its node."""
 
 from __future__ import annotations
 

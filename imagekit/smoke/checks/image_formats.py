@@ -1,5 +1,5 @@
-"""A picture format that the build of PIL lacks, or reads wrongly: a training run dies on the first WebP of its data set, or
-a damaged file takes the worker down with it."""
+"""A picture format that the build of PIL lacks, or reads wrongly: a training run dies on the first WebP of its data
+set, or a damaged file takes the worker down with it."""
 
 from __future__ import annotations
 

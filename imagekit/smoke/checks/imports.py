@@ -22,8 +22,8 @@ EXTENSION = re.compile(r"^([A-Za-z_]\w*)(\.(cpython|abi3|pypy)[\w.-]*)?\.(so|py)
 def modules(distribution: Distribution) -> list[str]:
     """The modules that a distribution gives, from its own list of files.
 
-    A folder without __init__.py is a namespace that others share: the packages below it count. Empty for a distribution of
-    stubs, scripts or data.
+    A folder without __init__.py is a namespace that others share: the packages below it count. Empty for a distribution
+    of stubs, scripts or data.
     """
     paths = [PurePosixPath(name) for name in local_files(distribution)]
     packages = {path.parent for path in paths if path.name == "__init__.py"}
@@ -47,8 +47,11 @@ def excused(package: Package) -> str:
 
 
 def order(package: Package) -> tuple[bool, bool, str]:
-    """torch first: others find its libraries only when it has loaded them. pip last: importing it switches off the hook by
-    which setuptools replaces distutils, and setuptools then refuses to be imported."""
+    """torch first, pip last.
+
+    Others find torch's libraries only when it has loaded them. Importing pip switches off the hook by which setuptools
+    replaces distutils, and setuptools then refuses to be imported.
+    """
     return package.name != "torch", package.name == "pip", package.name
 
 

@@ -1,4 +1,5 @@
-"""Without an init as pid 1 a stopped pod is killed after 30 s without saving its checkpoint, and dead workers pile up."""
+"""Without an init as pid 1 a stopped pod is killed after 30 s without saving its checkpoint, and dead workers pile
+up."""
 
 from __future__ import annotations
 

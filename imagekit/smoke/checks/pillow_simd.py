@@ -1,4 +1,5 @@
-"""pillow-simd in name only: built without AVX2 it resizes no faster than pillow, and the data loader starves the GPU."""
+"""pillow-simd in name only: built without AVX2 it resizes no faster than pillow, and the data loader starves the
+GPU."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Requirements that contradict each other: the next `pip install` in a derived image moves a package that nobody asked it
-to touch."""
+"""Requirements that contradict each other: the next `pip install` in a derived image moves a package that nobody
+asked it to touch."""
 
 from __future__ import annotations
 

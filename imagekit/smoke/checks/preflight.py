@@ -1,4 +1,5 @@
-"""The first line of every log: slow, noisy on stdout or wrong in its exit status, it breaks the programs it precedes."""
+"""The first line of every log: slow, noisy on stdout or wrong in its exit status, it breaks the programs it
+precedes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A service that can write to its own packages: one exploited request changes what every later process of it imports."""
+"""A service that can write to its own packages: one exploited request changes what every later process of it
+imports."""
 
 from __future__ import annotations
 

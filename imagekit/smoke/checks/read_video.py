@@ -1,5 +1,5 @@
-"""A reader that gives wrong frames, in the wrong order or with red and blue exchanged, and says nothing: the model learns
-from videos that do not exist."""
+"""A reader that gives wrong frames, in the wrong order or with red and blue exchanged, and says nothing: the model
+learns from videos that do not exist."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _by_opencv(clip: Path) -> list[Any]:
     import cv2
 
     cv2.setNumThreads(1)
-    capture, pictures = cv2.VideoCapture(str(clip)), []
+    capture, pictures = cv2.VideoCapture(str(clip)), list[Any]()
     if not capture.isOpened():
         raise Failure(found="cv2.VideoCapture does not open the clip", expected=f"{clips.FRAMES} frames")
     while True:
@@ -89,7 +89,7 @@ class Case:
                 found=f"frames {numbers} (-1: the colour is wrong)",
                 expected=f"frames 0 to {clips.FRAMES - 1} of a {self.codec} clip, in order",
                 because=f"{self.reader} brings its own decoder; ffmpeg on PATH does not matter to it",
-                fix=f"another version of {READERS[self.reader][1][0]}, or take {self.reader} out of expects.read.{self.codec}",
+                fix=f"another version of {READERS[self.reader][1][0]}, or no {self.reader} in expects.read.{self.codec}",
             )
         return {"frames": len(numbers)}
 

@@ -1,5 +1,5 @@
-"""Plain pillow over pillow-simd: decoding and resizing become several times slower, in silence, after somebody's
-`pip install`."""
+"""Plain pillow over pillow-simd: decoding and resizing become several times slower, in silence, after somebody's `pip
+install`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from importlib.metadata import Distribution
+from pathlib import Path
 
 from ..check import Check, Failure, Figures, Image, canonical, installed, local_files
 
@@ -22,7 +23,7 @@ def run(image: Image) -> Figures:
         if problem:
             raise Failure(
                 found=problem,
-                expected=f"{standin} {versions.get(standin)} without files, its modules from {real} {versions.get(real)}",
+                expected=f"{standin} {versions.get(standin)} without files, and the files of {real} {versions.get(real)}",
                 because=f"{standin} was installed over {real}",
                 fix=f"require {real} instead of {standin}; never pip install --force-reinstall {standin}",
             )
@@ -50,10 +51,8 @@ def altered(distribution: Distribution) -> list[str]:
     for path in distribution.files or ():
         if path.hash is None or path.suffix == ".pyc" or str(path).startswith(".."):
             continue
-        file = path.locate()
         try:
-            with open(str(file), "rb") as stream:
-                digest = hashlib.new(path.hash.mode, stream.read()).digest()
+            digest = hashlib.new(path.hash.mode, Path(str(path.locate())).read_bytes()).digest()
         except OSError:
             found.append(str(path))
             continue

@@ -1,4 +1,5 @@
-"""DataLoader workers hand their batches over through /dev/shm: without it "Bus error" kills them in the first epoch."""
+"""DataLoader workers hand their batches over through /dev/shm: without it "Bus error" kills them in the first
+epoch."""
 
 from __future__ import annotations
 

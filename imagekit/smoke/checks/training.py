@@ -1,4 +1,5 @@
-"""Imports that work and a training loop that does not: the loader's workers, shared memory, autograd or the optimiser."""
+"""Imports that work and a training loop that does not: the loader's workers, shared memory, autograd or the
+optimiser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A service that runs as root: whoever breaks out of it owns the node, and clusters that forbid root refuse the pod."""
+"""A service that runs as root: whoever breaks out of it owns the node, and clusters that forbid root refuse the
+pod."""
 
 from __future__ import annotations
 

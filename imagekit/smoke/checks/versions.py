@@ -1,5 +1,5 @@
-"""Something else than what was locked is installed: yesterday's results cannot be had again, and torchvision beside the
-wrong torch fails at its first operator."""
+"""Something else than what was locked is installed: yesterday's results cannot be had again, and torchvision beside
+the wrong torch fails at its first operator."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""All packages import and the model still does not run: transformers, torch, the decoder and numpy meet here as they meet
-in a job, in a model of the real class with a few thousand random weights."""
+"""All packages import and the model still does not run: transformers, torch, the decoder and numpy meet here as they
+meet in a job, in a model of the real class with a few thousand random weights."""
 
 from __future__ import annotations
 
