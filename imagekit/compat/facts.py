@@ -205,7 +205,7 @@ class Recipe:
     apt_runtime: Mapping[str, tuple[str, ...]]
     """suite -> what the image needs for the result to load."""
     formats: tuple[str, ...]
-    """What the result can do, in the words of PIL.features."""
+    """Image formats that the result reads and writes: ("jpeg", ...); the smoke program has a check for each."""
     sources: tuple[str, ...]
     note: str
 

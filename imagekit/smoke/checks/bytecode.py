@@ -35,8 +35,10 @@ def sources(image: Image) -> list[Path]:
     found = []
     for package in image.packages:
         distribution = installed(package.name)
-        if distribution is None or package.group == "cuda":
+        if distribution is None or package.group == "cuda" or package.standin:
             continue
+        if distribution.version.partition("+")[0] != package.version.partition("+")[0]:
+            continue  # what was changed is told by the check `versions`
         found += [image.site / name for name in local_files(distribution) if name.endswith(".py")]
     return [path for path in sorted(set(found)) if path.is_file()]
 

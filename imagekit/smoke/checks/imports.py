@@ -76,7 +76,7 @@ def run(image: Image) -> Figures:
             if any(library in problem for library in DRIVER):
                 need_driver.append(name)
             elif problem:
-                broken.append(f"{package.name} {package.version}: import {name}: {problem}")
+                broken.append(f"{package.name} {found.version}: import {name}: {problem}")
     if broken:
         raise Failure(
             found="; ".join(broken),

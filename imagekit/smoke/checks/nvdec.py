@@ -42,5 +42,5 @@ def _applies(image: Image) -> bool:
     return "nvdec" in image.features and "ffmpeg" in image.system()
 
 
-CHECK = Check("nvdec", "static", run, applies=_applies)
+CHECK = Check("nvdec", "cpu", run, applies=_applies)
 ON_GPU = Check("gpu-decode", "gpu", on_gpu, applies=_applies)

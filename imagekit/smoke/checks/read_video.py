@@ -89,7 +89,7 @@ class Case:
                 found=f"frames {numbers} (-1: the colour is wrong)",
                 expected=f"frames 0 to {clips.FRAMES - 1} of a {self.codec} clip, in order",
                 because=f"{self.reader} brings its own decoder; ffmpeg on PATH does not matter to it",
-                fix=f"another version of {READERS[self.reader][1][0]}, or no {self.reader} in expects.read.{self.codec}",
+                fix=f"another {READERS[self.reader][1][0]}, or no {self.reader} in expects.read.{self.codec}",
             )
         return {"frames": len(numbers)}
 

@@ -23,7 +23,7 @@ def run(image: Image) -> Figures:
         if problem:
             raise Failure(
                 found=problem,
-                expected=f"{standin} {versions.get(standin)} without files, and the files of {real} {versions.get(real)}",
+                expected=f"{standin} {versions.get(standin)} without files, files of {real} {versions.get(real)}",
                 because=f"{standin} was installed over {real}",
                 fix=f"require {real} instead of {standin}; never pip install --force-reinstall {standin}",
             )

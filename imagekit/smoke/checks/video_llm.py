@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import resource
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 from .. import clips
-from ..check import Check, Failure, Figures, Image, progress
+from ..check import Check, Failure, Figures, Image, progress, shorten
 from . import read_video
 
 TEXT_TOKENS, VIDEO_TOKEN, IMAGE_TOKEN, VOCABULARY = 6, 90, 91, 96
@@ -44,6 +45,21 @@ MODELS: dict[str, Callable[[], Any]] = {"llava-next-video": llava_next_video}
 
 
 def run(image: Image) -> Figures:
+    try:
+        return _one_batch(image)
+    except Failure:
+        raise
+    except Exception as error:  # whatever the stack raises here it would raise in a job
+        traceback.print_exc()
+        raise Failure(
+            found=shorten(f"{type(error).__name__}: {error}"),
+            expected=f"a tiny {image.expects['model']} runs one batch of a decoded clip",
+            because="transformers, torch, torchvision and the decoder do not fit together",
+            fix="lock versions that do; the traceback is on stderr",
+        ) from error
+
+
+def _one_batch(image: Image) -> Figures:
     import torch
 
     torch.set_num_threads(1)
