@@ -7,6 +7,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from imagekit import base, pipeline, record, tag
 from imagekit import report as reports
@@ -127,7 +128,8 @@ def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image:
     return built.image
 
 
-def _ask(engine: Engine, image: str) -> dict[str, object] | dict[str, dict[str, str]]:  # type: ignore[misc]
+def _ask(engine: Engine, image: str) -> dict[str, Any]:
+    """What the image itself says: torch, cuda, python; system packages and built wheels with versions and hashes."""
     result = engine.run(image, ["/usr/bin/python3", "-I", "-c", _ASK], entrypoint=[], timeout=120, user=runner.UID)
     try:
         return dict(json.loads(result.stdout))
@@ -137,7 +139,9 @@ def _ask(engine: Engine, image: str) -> dict[str, object] | dict[str, dict[str, 
         ) from None
 
 
-def _record(profile_tag: str, context: Context, lock: Lock, image: str, base_image: str, asked: dict) -> Record:  # type: ignore[type-arg]
+def _record(
+    profile_tag: str, context: Context, lock: Lock, image: str, base_image: str, asked: dict[str, Any]
+) -> Record:
     import hashlib
 
     text = json.dumps([context.plan.key, context.dockerfile, asked["system"], asked["built"]], sort_keys=True)
@@ -156,7 +160,10 @@ def _say_drift(new: Record, say: Say) -> None:
         return
     moved = record.changes(older[-1].system, new.system)
     if moved:
-        say("drift", f"{len(moved)} distribution packages moved: {', '.join(moved[:3])}{' ...' if len(moved) > 3 else ''}")
+        say(
+            "drift",
+            f"{len(moved)} distribution packages moved: {', '.join(moved[:3])}{' ...' if len(moved) > 3 else ''}",
+        )
     same_lock = older[-1].lock == new.lock
     odd = [line for line in record.changes(older[-1].built, new.built) if same_lock and "none" not in line]
     if odd:

@@ -23,7 +23,7 @@ _HOOKS = (
     'rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
     'rm -rf "$1"/var/log/* "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/tmp/*',
     'rm -rf "$1"/usr/share/doc/* "$1"/usr/share/man/* "$1"/usr/share/locale/* "$1"/usr/share/info/*',
-    'printf \'path-exclude=/usr/share/%s/*\\n\' doc man locale info >"$1/etc/dpkg/dpkg.cfg.d/imagekit"',
+    "printf 'path-exclude=/usr/share/%s/*\\n' doc man locale info >\"$1/etc/dpkg/dpkg.cfg.d/imagekit\"",
 )
 
 
@@ -65,8 +65,11 @@ def _mmdebstrap(suite: str, packages: tuple[str, ...], tar: Path) -> None:
     call = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     call += [f"--customize-hook={hook}" for hook in _HOOKS]
     environment = {
-        "PATH": os.environ.get("PATH", ""), "SOURCE_DATE_EPOCH": str(EPOCH), "LC_ALL": "C.UTF-8", "TMPDIR": str(tar.parent),
-    }  # fmt: skip
+        "PATH": os.environ.get("PATH", ""),
+        "SOURCE_DATE_EPOCH": str(EPOCH),
+        "LC_ALL": "C.UTF-8",
+        "TMPDIR": str(tar.parent),
+    }
     process = subprocess.Popen(
         [*call, suite, str(tar)], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, start_new_session=True,

@@ -28,15 +28,16 @@ def download(url: str, package: str, file: str, ca: str) -> bytes:
     """The bytes of `file` of `package`. The caller checks the hash. Raises Surroundings."""
     page = f"{url.rstrip('/')}/{package}/"
     links = _Links()
-    links.feed(_get(page + "index.html" if page.startswith("file:") else page, ca).decode(errors="replace"))
+    links.feed(get(page + "index.html" if page.startswith("file:") else page, ca).decode(errors="replace"))
     for link in links.found:
         target = urljoin(page, link)
         if unquote(urlsplit(target).path.rsplit("/", 1)[-1]) == file:
-            return _get(target, ca)
+            return get(target, ca)
     raise Surroundings(f"the index that owns {package} no longer has {file}", hint="lock again, or restore the file")
 
 
-def _get(url: str, ca: str) -> bytes:
+def get(url: str, ca: str) -> bytes:
+    """The bytes at a URL (http, https, file). Raises Surroundings without naming the host."""
     if url.startswith("file:"):
         path = Path(unquote(urlsplit(url).path))
         try:
@@ -48,5 +49,7 @@ def _get(url: str, ca: str) -> bytes:
         answer.raise_for_status()
     except requests.RequestException as error:
         kind = type(error).__name__
-        raise Surroundings(f"a package index does not answer ({kind})", hint="imagekit site shows the indexes") from None
+        raise Surroundings(
+            f"a package index does not answer ({kind})", hint="imagekit site shows the indexes"
+        ) from None
     return answer.content

@@ -1,6 +1,6 @@
 """The order of the stages, and the only module that knows more than one of them.
 
-    profile --resolve--> resolution --lock--> lock --plan/render--> context --build--> image --prove--> report --tag-->
+profile --resolve--> resolution --lock--> lock --plan/render--> context --build--> image --prove--> report --tag-->
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from imagekit import site as sites
 from imagekit.compat.resolve import again, resolve
 from imagekit.errors import ImpossibleWish, Surroundings, UsageError
 from imagekit.lock import make
-from imagekit.lock.model import Lock, dump, file_name, read, stale, write
+from imagekit.lock.model import Lock, Package, dump, file_name, read, stale, write
 from imagekit.lock.uv import cache
 from imagekit.profile import Profile, Wishes, load
 from imagekit.resolution import Resolution, Want
@@ -108,7 +108,9 @@ def _made(resolution: Resolution, site: Site, previous: Lock | None, say: Say, o
         )  # fmt: skip
         view = again(resolution, {package.name: package.version for package in lock.packages})
         if view.refused:
-            raise ImpossibleWish("the facts refuse these versions", details=view.refused, hint="pin one of them elsewhere")
+            raise ImpossibleWish(
+                "the facts refuse these versions", details=view.refused, hint="pin one of them elsewhere"
+            )
         known = {want.requirement for want in (*resolution.wants, *resolution.constraints)}
         more = {want.requirement: want for want in view.wants if want.requirement not in known}
         held = {want.requirement: want for want in view.holds if want.requirement not in known}
@@ -159,7 +161,7 @@ def write_context(context: render.Context, folder: Path, lock: Lock, site: Site)
     render.write(context, folder, lambda package: the_store.path(package.file, package.sha256))
 
 
-def fetch_into(the_store: Store, packages: list[render.Package], lock: Lock, site: Site) -> None:
+def fetch_into(the_store: Store, packages: list[Package], lock: Lock, site: Site) -> None:
     from imagekit import index
 
     for package in packages:

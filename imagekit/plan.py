@@ -74,7 +74,9 @@ def plan(lock: Lock, files: dict[str, str]) -> Plan:
     """`files`: path in the context -> sha256, of everything that is rendered into the image besides wheels."""
     resolution = lock.resolution
     apt = system_packages(lock)
-    system = Unit("system", f"{resolution.os}, {len(apt)} packages", "system", _key([resolution.base.model_dump(), apt]), 0)
+    system = Unit(
+        "system", f"{resolution.os}, {len(apt)} packages", "system", _key([resolution.base.model_dump(), apt]), 0
+    )
     units = [system]
     for group in GROUPS:
         for package in lock.packages:

@@ -106,7 +106,7 @@ def load(name: str) -> Profile:
     chain: list[dict[str, Any]] = []
     problems: list[str] = []
     seen: list[Path] = []
-    path = _find(name, None)
+    path: Path | None = _find(name, None)
     while path is not None:
         if path in seen:
             circle = " -> ".join(entry.stem for entry in [*seen[seen.index(path) :], path])
@@ -223,9 +223,7 @@ def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
     for key, value in child.items():
         if key == "packages":
             merged[key] = list(({_name(p): p for p in parent.get(key, [])} | {_name(p): p for p in value}).values())
-        elif key == "expects":
-            merged[key] = {**parent.get(key, {}), **value}
-        elif isinstance(value, dict):
+        elif key == "expects" or isinstance(value, dict):
             merged[key] = {**parent.get(key, {}), **value}
         elif isinstance(value, list):
             merged[key] = list(dict.fromkeys([*parent.get(key, []), *value]))

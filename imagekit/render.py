@@ -150,7 +150,7 @@ def _dockerfile(the_plan: Plan, link: bool, own: list[str]) -> str:
     env.filters["quoted"] = _quoted
     env.filters["shell"] = _shell
     sources = [
-        {"package": package, "build": build}
+        (package, build)
         for package in lock.packages
         for build in r.builds
         if package.kind == "sdist" and package.name == build.package
@@ -160,13 +160,14 @@ def _dockerfile(the_plan: Plan, link: bool, own: list[str]) -> str:
             "name": group,
             "about": ABOUT[group],
             "bytecode": group != "cuda",
-            "sources": [s["package"].name for s in sources if group_of(s["package"]) == group],  # type: ignore[union-attr]
+            "sources": [package.name for package, _ in sources if group_of(package) == group],
         }
         for group in the_plan.groups
     ]
     return env.get_template("buildkit.Dockerfile.j2").render(
-        name=r.profile, version=__version__, r=r, base=base_reference(lock), apt=system_packages(lock), epoch=lock.epoch,
-        sources=sources, groups=groups, link=" --link" if link else "", files=own, env={**ENV, **r.env}, labels=labels(lock),
+        name=r.profile, version=__version__, r=r, base=base_reference(lock), apt=system_packages(lock),
+        epoch=lock.epoch, sources=[{"package": package, "build": build} for package, build in sources], groups=groups,
+        link=" --link" if link else "", files=own, env={**ENV, **r.env}, labels=labels(lock),
     )  # fmt: skip
 
 
@@ -183,7 +184,8 @@ def labels(lock: Lock) -> dict[str, str]:
     facts = {
         "profile": r.profile, "lock": f"sha256:{lock.digest}", "torch": r.torch, "cuda": r.cuda, "variant": r.variant,
         "python": r.python, "gpu-architectures": " ".join(r.gpu_architectures), "min-driver": r.min_driver,
-        "glibc": r.glibc, "cpu-level": r.cpu_level, "os": r.os, "features": " ".join(r.features), "version": __version__,
+        "glibc": r.glibc, "cpu-level": r.cpu_level, "os": r.os, "features": " ".join(r.features),
+        "version": __version__,
         "suffix": " ".join(r.differs),
     }  # fmt: skip
     own = {f"io.imagekit.{key}": value for key, value in facts.items() if value}

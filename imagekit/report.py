@@ -58,7 +58,9 @@ def summary(report: Report) -> list[str]:
         checks = [check for check in report.checks if check.stage == stage]
         if not checks:
             continue
-        count = {status: sum(check.status == status for check in checks) for status in ("PASS", "FAIL", "ERROR", "SKIP")}
+        count = {
+            status: sum(check.status == status for check in checks) for status in ("PASS", "FAIL", "ERROR", "SKIP")
+        }
         words = [f"{n} {status if status in ('FAIL', 'ERROR') else status.lower()}" for status, n in count.items() if n]
         reasons = sorted({check.reason for check in checks if check.status == "SKIP"})
         took = sum(check.seconds for check in checks)

@@ -24,6 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagekit.errors import UsageError
 
+__all__ = ["Index", "Setting", "Settings", "Site", "load", "masked", "scrub", "tomllib"]
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -173,6 +175,11 @@ def masked(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"***@{host}{port}"))
 
 
+def scrub(text: str) -> str:
+    """Hosts out of a text: a mirror's name must not show in a log."""
+    return re.sub(r"\b(https?|file)://[^\s`'\")>]+", lambda m: "<index>/" + m[0].rstrip("/").rsplit("/", 1)[-1], text)
+
+
 def _read(path: Path) -> Settings:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -244,7 +251,8 @@ def _pip_conf(file: Path) -> tuple[list[Setting], list[Setting]]:
         parser.read(file, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError):
         return [], [Setting("unreadable", str(file), str(file))]
-    usable, ignored = [], []
+    usable: list[Setting] = []
+    ignored: list[Setting] = []
     for section in ("install", "global"):
         if not parser.has_section(section):
             continue
@@ -265,7 +273,8 @@ def _uv_toml(file: Path) -> tuple[list[Setting], list[Setting]]:
         return [], []
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         return [], [Setting("unreadable", str(file), str(file))]
-    usable, ignored = [], []
+    usable: list[Setting] = []
+    ignored: list[Setting] = []
     for entry in raw.get("index", []):
         url = str(entry.get("url", ""))
         where = usable if entry.get("default") else ignored

@@ -51,7 +51,9 @@ def names(lock: Lock, settings: Settings, key: str, day: str) -> Names:
         "failed": f"{stack}-{suffix}-failed",
     }
     if not _REPOSITORY.fullmatch(repository):
-        raise UsageError(f"{repository!r} is not a repository name", hint="tags.repository: lower case, digits, . _ - /")
+        raise UsageError(
+            f"{repository!r} is not a repository name", hint="tags.repository: lower case, digits, . _ - /"
+        )
     wrong = [tag for tag in tags.values() if tag and not _TAG.fullmatch(tag)]
     if wrong:
         raise UsageError("these tags are not ones that a registry takes (128 characters, no +)", details=wrong)

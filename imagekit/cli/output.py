@@ -20,7 +20,9 @@ class Lines:
         if stage == "~":
             if self.live:
                 took = int(time.monotonic() - self.started)
-                print(f"\r\x1b[K{'build':<8} {text[:88]} {took // 60}:{took % 60:02}", end="", file=sys.stderr, flush=True)
+                print(
+                    f"\r\x1b[K{'build':<8} {text[:88]} {took // 60}:{took % 60:02}", end="", file=sys.stderr, flush=True
+                )
             return
         clear = "\r\x1b[K" if self.live else ""
         print(f"{clear}{stage:<8} {text}".rstrip(), file=sys.stderr, flush=True)

@@ -50,7 +50,9 @@ def _facts(facts: Facts, wishes: Asked) -> list[str]:
         if having:
             lines.append(f"{name} wheels exist from torch {having[0]} to {having[-1]}   [torch/{having[-1]}]")
         else:
-            every = sorted({v.cuda for r in facts.releases for v in r.variants}, key=lambda c: [int(p) for p in c.split(".")])
+            every = sorted(
+                {v.cuda for r in facts.releases for v in r.variants}, key=lambda c: [int(p) for p in c.split(".")]
+            )
             lines.append(f"no torch was built for CUDA {wishes.cuda}; there are {', '.join(every)}")
     if wishes.python and not facts.suites_with_python(wishes.python):
         having_python = ", ".join(f"{s.python} ({s.suite})" for s in facts.systems)

@@ -63,7 +63,9 @@ def resolve(
     variant = choice.variant
     torch_index = "pypi" if variant.pypi_default else "pytorch"
     followers = ("torch", *FOLLOWERS)
-    placed = [w.model_copy(update={"index": torch_index}) if _name(w) in followers else w for w in [*wants, *checked.wants]]
+    placed = [
+        w.model_copy(update={"index": torch_index}) if _name(w) in followers else w for w in [*wants, *checked.wants]
+    ]
     return Resolution(
         profile=profile.name,
         torch=choice.release.version,
@@ -101,7 +103,12 @@ def again(resolution: Resolution, versions: Mapping[str, str]) -> Review:
     facts = load()
     system = facts.suite(resolution.os.split()[0].lower() + resolution.os.split()[1])
     assert system is not None
-    about = {"python": resolution.python, "cuda": resolution.cuda, "glibc": resolution.glibc, "ffmpeg": system.ffmpeg or "0"}
+    about = {
+        "python": resolution.python,
+        "cuda": resolution.cuda,
+        "glibc": resolution.glibc,
+        "ffmpeg": system.ffmpeg or "0",
+    }
     return review(facts, versions, about, resolution.apt, ("torch", *FOLLOWERS, "triton"))
 
 
@@ -150,7 +157,9 @@ def _features(profile: Profile, facts: Facts) -> list[Feature]:
     for name in profile.features:
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
-            unknown.append(f"features: {name}: " + (f"did you mean {near[0]}?" if near else "there are " + ", ".join(names)))
+            unknown.append(
+                f"features: {name}: " + (f"did you mean {near[0]}?" if near else "there are " + ", ".join(names))
+            )
     if unknown:
         raise UsageError(f"profile {profile.name} asks for unknown features", details=unknown)
     return [feature for feature in facts.features if feature.name in profile.features]
@@ -170,7 +179,9 @@ def _wants(profile: Profile, wishes: Wishes, choice: Choice, features: list[Feat
         try:
             requirement = Requirement(line)
         except InvalidRequirement as error:
-            raise UsageError(f"{why}: {line!r} is not a requirement (PEP 508)", hint=str(error).splitlines()[0]) from None
+            raise UsageError(
+                f"{why}: {line!r} is not a requirement (PEP 508)", hint=str(error).splitlines()[0]
+            ) from None
         name = canonicalize_name(requirement.name)
         if requirement.url:
             raise UsageError(f"{why}: {line!r} names a URL", hint="a site file says where packages come from")
@@ -198,7 +209,9 @@ def _requirements(profile: Profile, name: str) -> list[str]:
         if not text or text.startswith("#"):
             continue
         if text.startswith("-") or "--hash" in text or "://" in text:
-            refused.append(f"{name}:{number}: {text.split()[0]}: indexes, URLs, hashes and options belong to the site and lock")
+            refused.append(
+                f"{name}:{number}: {text.split()[0]}: indexes, URLs, hashes and options belong to the site and lock"
+            )
         else:
             found.append(text)
     if refused:
@@ -254,19 +267,32 @@ def _differs(profile: Profile, wishes: Wishes, choice: Choice, preferred: Asked)
 
 def _reasons(choice: Choice, asked: Asked, preferred: Asked) -> tuple[Reason, ...]:
     def why(axis: str) -> str:
-        return "a wish" if getattr(asked, axis) else "the profile's preference" if getattr(preferred, axis) else "the newest"
+        return (
+            "a wish"
+            if getattr(asked, axis)
+            else "the profile's preference"
+            if getattr(preferred, axis)
+            else "the newest"
+        )
 
     fact = f"torch/{choice.release.version}"
     return (
         Reason(subject="torch", value=choice.release.version, because=why("torch"), fact=fact),
         Reason(subject="cuda", value=choice.variant.cuda, because=why("cuda"), fact=f"{fact}/{choice.variant.name}"),
-        Reason(subject="python", value=choice.system.python, because="the base's own", fact=f"os/{choice.system.suite}"),
+        Reason(
+            subject="python", value=choice.system.python, because="the base's own", fact=f"os/{choice.system.suite}"
+        ),
     )
 
 
 def _given_up(choice: Choice, asked: Asked, preferred: Asked) -> tuple[str, ...]:
     """One line for each preference that stood in the way of a wish."""
-    has = {"torch": choice.release.version, "cuda": choice.variant.cuda, "python": choice.system.python, "suite": choice.system.suite}  # fmt: skip
+    has = {
+        "torch": choice.release.version,
+        "cuda": choice.variant.cuda,
+        "python": choice.system.python,
+        "suite": choice.system.suite,
+    }
     wished = " and ".join(f"{axis} {getattr(asked, axis)}" for axis in has if getattr(asked, axis))
     lines = []
     for axis, value in has.items():

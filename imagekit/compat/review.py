@@ -45,7 +45,9 @@ def review(
     return result
 
 
-def _require(row: Constraint, versions: Mapping[str, str], fixed: tuple[str, ...], unmet: list[str], result: Review) -> None:
+def _require(
+    row: Constraint, versions: Mapping[str, str], fixed: tuple[str, ...], unmet: list[str], result: Review
+) -> None:
     for need in row.needs:
         name = canonicalize_name(Requirement(need).name)
         want = Want(requirement=need, why=f"fact {row.id}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagekit.errors import BuildFailed, Surroundings
+from imagekit.site import scrub
 
 TAIL = 15
 """Lines of the failing step that are shown; all are in the log."""
@@ -122,7 +123,8 @@ _LINE = re.compile(r"^#(\d+) (.*)$")
 
 
 def _read(line: str, steps: dict[str, Step], progress: Callable[[str], None]) -> None:
-    """One line of --progress=plain: `#7 [stage 2/3] RUN ...`, `#7 CACHED`, `#7 DONE 1.2s`, `#7 ERROR: ...`, `#7 0.5 text`."""
+    """One line of --progress=plain: `#7 [stage 2/3] RUN ...`, then `#7 0.5 text`, `#7 CACHED`, `#7 DONE 1.2s` or
+    `#7 ERROR: ...`."""
     match = _LINE.match(line)
     if not match:
         return
@@ -145,7 +147,7 @@ def _read(line: str, steps: dict[str, Step], progress: Callable[[str], None]) ->
 
 HINTS = (
     (r"certificate verify failed|UnknownIssuer|invalid peer certificate|SSLCertVerification|self[- ]signed",
-     "the build does not trust the index's certificate: name the CA bundle (tls.ca in imagekit.toml, or SSL_CERT_FILE)"),
+     "the build does not trust the index's certificate: name the CA bundle (tls.ca of the site, or SSL_CERT_FILE)"),
     (r"No space left on device|ENOSPC|no space left", "no space left: docker system df, docker builder prune"),
     (r"Hash mismatch|THESE PACKAGES DO NOT MATCH THE HASHES|HashMismatch",
      "the index serves other bytes than when it was locked; if that is intended: imagekit lock --upgrade-package NAME"),
@@ -167,12 +169,7 @@ def _failure(steps: dict[str, Step], log: Path) -> BuildFailed | Surroundings:
     text = "\n".join([*(failed.lines if failed else lines), failed.error if failed else ""])
     hint = next((hint for pattern, hint in HINTS if re.search(pattern, text, re.IGNORECASE)), "the whole log is beside")
     what = f"the build failed at {failed.name[:110]}" if failed else "the build failed before its first step"
-    details = [*(_scrub(line) for line in lines), f"log: {log}"]
+    details = [*(scrub(line)[:300] for line in lines), f"log: {log}"]
     if not failed and re.search(r"Cannot connect to the Docker daemon|permission denied", text):
         return Surroundings("the docker command does not reach the engine", details=details)
     return BuildFailed(what, details=details, hint=hint)
-
-
-def _scrub(line: str) -> str:
-    """A mirror's host must not show on the terminal either."""
-    return re.sub(r"https?://[^/\s'\"]+", "<index>", line)[:300]

@@ -141,7 +141,9 @@ class Engine:
         try:
             container = self.client.containers.create(**settings)
         except ImageNotFound:
-            raise Surroundings(f"the engine has no image {settings['image']}", hint="docker images lists them") from None
+            raise Surroundings(
+                f"the engine has no image {settings['image']}", hint="docker images lists them"
+            ) from None
         except APIError as error:
             raise Surroundings(f"the engine cannot make a container: {error.explanation}") from None
         try:

@@ -14,11 +14,12 @@ from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
+from imagekit import index
 from imagekit.errors import ImpossibleWish, Surroundings
 from imagekit.lock import standin, uv
 from imagekit.lock.model import Lock, Package, Tool
 from imagekit.resolution import Resolution, Want
-from imagekit.site import Site
+from imagekit.site import Site, scrub, tomllib
 from imagekit.wheels import Store
 
 HTTP_TIMEOUT = 60
@@ -36,7 +37,10 @@ def make(
     upgrade: bool = False,
     upgrade_packages: tuple[str, ...] = (),
 ) -> Lock:
-    """Resolve, and pin every artefact. `hidden` and `holds`: what the facts add and hold. Versions of `previous` are kept while they fit, unless told to upgrade.
+    """Resolve, and pin every artefact.
+
+    `hidden` and `holds` are what the facts add and hold. Versions of `previous` are kept while they fit, unless told to
+    upgrade.
 
     Raises ImpossibleWish (no versions fit, or only a source with no recipe), Surroundings (an index does not answer).
     """
@@ -46,11 +50,13 @@ def make(
     found = _resolve(resolution, site, (*resolution.wants, *hidden), (*resolution.constraints, *holds), prefer)
     _check_replacements(resolution, found)
     packages = _packages(resolution, site, found, hidden)
-    sources = {package.name: entry.sdist for package, entry in zip(packages, found, strict=True) if package.kind == "sdist"}
+    sources = {
+        package.name: entry.sdist for package, entry in zip(packages, found, strict=True) if package.kind == "sdist"
+    }
     build_requires = {}
     for name, sdist in sources.items():
         assert sdist is not None
-        path = store.add(sdist.name, sdist.sha256, lambda url=sdist.url: _download(url, site))  # type: ignore[misc]
+        path = store.add(sdist.name, sdist.sha256, lambda url=sdist.url: index.get(url, site.ca))  # type: ignore[misc]
         build_requires[name] = _tools(_build_requires(path), resolution, site)
     packages += [_standin(a, b, packages, store) for a, b in sorted(resolution.replace.items())]
     return Lock(
@@ -87,15 +93,13 @@ def _resolve(
 
 
 def _routed(want: Want, site: Site) -> Want:
-    index = site.route(Requirement(want.requirement).name)
-    return want.model_copy(update={"index": index}) if index else want
+    owner = site.route(Requirement(want.requirement).name)
+    return want.model_copy(update={"index": owner}) if owner else want
 
 
-def _packages(
-    resolution: Resolution, site: Site, found: list[uv.Resolved], hidden: tuple[Want, ...]
-) -> list[Package]:
+def _packages(resolution: Resolution, site: Site, found: list[uv.Resolved], hidden: tuple[Want, ...]) -> list[Package]:
     asked = (*hidden, *resolution.wants)
-    direct = {canonicalize_name(Requirement(want.requirement).name): want for want in asked}
+    direct: dict[str, Want] = {canonicalize_name(Requirement(want.requirement).name): want for want in asked}
     chosen = []
     unusable = []
     for entry in found:
@@ -103,21 +107,23 @@ def _packages(
         recipe = any(build.package == entry.name for build in resolution.builds)
         file = wheel or entry.sdist
         if file is None or (wheel is None and not recipe):
-            unusable.append(f"{entry.name} {entry.version}: no wheel for Python {resolution.python}, glibc {resolution.glibc}")
+            unusable.append(
+                f"{entry.name} {entry.version}: no wheel for Python {resolution.python}, glibc {resolution.glibc}"
+            )
             continue
         want = direct.get(entry.name)
-        index = site.route(entry.name) or (want.index if want else "pypi")
+        source = site.route(entry.name) or (want.index if want else "pypi")
         why = (want.why,) if want else ()
         chosen.append((entry, file, Package(
             name=entry.name, version=entry.version, kind="wheel" if wheel else "sdist", file=file.name,
-            sha256=file.sha256, index=index, needed_by=(*why, *entry.needed_by),
+            sha256=file.sha256, index=source, needed_by=(*why, *entry.needed_by),
         )))  # fmt: skip
     if unusable:
         known = ", ".join(build.package for build in resolution.builds) or "nothing"
         raise ImpossibleWish(
             "some packages have only a source distribution",
             details=unusable,
-            hint=f"imagekit builds from source what it has a recipe for (here: {known}); pin a version that has a wheel",
+            hint=f"built from source is what has a recipe (here: {known}); pin a version that has a wheel",
         )
     with requests.Session() as session, ThreadPoolExecutor(8) as pool:
         session.verify = site.ca or True
@@ -139,7 +145,10 @@ def _best(wheels: tuple[uv.File, ...], resolution: Resolution) -> uv.File | None
         platforms += [legacy[g_major, below]] if (g_major, below) in legacy else []
     platforms.append("linux_x86_64")
     interpreter = f"cp{major}{minor}"
-    tags = [*cpython_tags((major, minor), platforms=platforms), *compatible_tags((major, minor), interpreter, platforms)]
+    tags = [
+        *cpython_tags((major, minor), platforms=platforms),
+        *compatible_tags((major, minor), interpreter, platforms),
+    ]
     rank = {tag: place for place, tag in reversed(list(enumerate(tags)))}
     best: tuple[int, uv.File] | None = None
     for wheel in wheels:
@@ -151,27 +160,18 @@ def _best(wheels: tuple[uv.File, ...], resolution: Resolution) -> uv.File | None
 
 def _size_and_hash(file: uv.File, session: requests.Session) -> tuple[int, str]:
     if file.url.startswith("file:"):
-        content = Path(uv.unquote(uv.urlsplit(file.url).path)).read_bytes()
+        content = index.get(file.url, "")
         return len(content), file.sha256 or hashlib.sha256(content).hexdigest()
     if not file.sha256:
-        raise Surroundings(f"the index gives no sha256 for {file.name}", hint="use an index that serves hashes (PEP 503)")
+        raise Surroundings(
+            f"the index gives no sha256 for {file.name}", hint="use an index that serves hashes (PEP 503)"
+        )
     try:
         answer = session.head(file.url, timeout=HTTP_TIMEOUT, allow_redirects=True)
         answer.raise_for_status()
     except requests.RequestException as error:
-        raise Surroundings(f"the index does not answer for {file.name}: {uv.scrub(str(error))[:200]}") from None
+        raise Surroundings(f"the index does not answer for {file.name}: {scrub(str(error))[:200]}") from None
     return int(answer.headers.get("Content-Length", 0)), file.sha256
-
-
-def _download(url: str, site: Site) -> bytes:
-    if url.startswith("file:"):
-        return Path(uv.unquote(uv.urlsplit(url).path)).read_bytes()
-    try:
-        answer = requests.get(url, timeout=HTTP_TIMEOUT, verify=site.ca or True)
-        answer.raise_for_status()
-    except requests.RequestException as error:
-        raise Surroundings(f"download failed: {uv.scrub(str(error))[:200]}") from None
-    return answer.content
 
 
 def _build_requires(sdist: Path) -> list[str]:
@@ -183,7 +183,7 @@ def _build_requires(sdist: Path) -> list[str]:
             if fnmatch.fnmatch(member.name, "*/pyproject.toml") and member.name.count("/") == 1:
                 file = archive.extractfile(member)
                 assert file is not None
-                raw = uv.tomllib.loads(file.read().decode())
+                raw = tomllib.loads(file.read().decode())
                 requires = raw.get("build-system", {}).get("requires", ["setuptools"])
                 return sorted({*requires, "wheel"})
     return ["setuptools", "wheel"]

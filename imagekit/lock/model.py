@@ -88,7 +88,9 @@ def read(path: Path) -> Lock:
         return Lock(**raw)
     except (OSError, ValueError, TypeError, ValidationError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"{path} is not a lock of this imagekit: {reason}", hint="imagekit lock makes it anew") from None
+        raise UsageError(
+            f"{path} is not a lock of this imagekit: {reason}", hint="imagekit lock makes it anew"
+        ) from None
 
 
 def write(lock: Lock, path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +19,7 @@ from packaging.utils import canonicalize_name
 
 from imagekit.errors import Error, ImpossibleWish, Surroundings
 from imagekit.resolution import Resolution, Want
-from imagekit.site import Site
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from imagekit.site import Site, scrub, tomllib
 
 TIMEOUT = 900
 """Seconds for one resolution; a cold cache behind a slow proxy needs minutes."""
@@ -97,7 +91,12 @@ def environment(site: Site) -> dict[str, str]:
     """The whole environment of every uv that imagekit starts."""
     keep = ("PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
     env = {name: os.environ[name] for name in keep if name in os.environ}
-    env |= {"LANG": "C.UTF-8", "UV_PYTHON_DOWNLOADS": "never", "UV_CACHE_DIR": str(cache() / "uv"), "HOME": str(cache())}
+    env |= {
+        "LANG": "C.UTF-8",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_CACHE_DIR": str(cache() / "uv"),
+        "HOME": str(cache()),
+    }
     if site.ca:
         env["SSL_CERT_FILE"] = site.ca
     return env
@@ -121,7 +120,9 @@ def _run(folder: Path, resolution: Resolution, site: Site, arguments: list[str])
             command, cwd=folder, env=environment(site), capture_output=True, text=True, timeout=TIMEOUT, check=False
         )
     except subprocess.TimeoutExpired:
-        raise Surroundings(f"resolving took more than {TIMEOUT} s", hint="is the index reachable? imagekit site") from None
+        raise Surroundings(
+            f"resolving took more than {TIMEOUT} s", hint="is the index reachable? imagekit site"
+        ) from None
     if done.returncode:
         raise _error(done.stderr)
 
@@ -150,13 +151,8 @@ def _error(stderr: str) -> Error:
     return Surroundings("uv could not resolve the packages", details=tail)
 
 
-def scrub(text: str) -> str:
-    """Hosts out of a text: a mirror's name must not show in a log."""
-    return re.sub(r"\b(https?|file)://[^\s`'\")>]+", lambda m: "<index>/" + m[0].rstrip("/").rsplit("/", 1)[-1], text)
-
-
 def _edges(pins: str) -> dict[str, tuple[str, ...]]:
-    edges = {}
+    edges: dict[str, tuple[str, ...]] = {}
     for line in pins.splitlines():
         match = re.match(r"([A-Za-z0-9._-]+)==\S+\s+# via (.*)", line)
         if match:

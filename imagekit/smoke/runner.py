@@ -63,7 +63,9 @@ def _report(image: str, result: Result, seconds: float, timeout: float) -> Repor
     problem = ""
     tail = " / ".join(result.stderr.strip().splitlines()[-3:])[:500]
     if result.timed_out:
-        problem = f"not finished after {timeout:.0f} s; the last check that ended was {checks[-1].name if checks else 'none'}"
+        problem = (
+            f"not finished after {timeout:.0f} s; the last check that ended was {checks[-1].name if checks else 'none'}"
+        )
     elif result.exit_code not in (0, 5):
         problem = f"the program in the image ended with {result.exit_code}: {tail or 'no word on stderr'}"
     elif strange:
