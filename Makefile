@@ -47,7 +47,8 @@ system:
 $(VENV)/bin/python:
 	scripts/venv $(VENV)
 
-$(VENV)/ready: $(VENV)/bin/python pyproject.toml
+# the data is compiled at install, so that start-up does not read YAML
+$(VENV)/ready: $(VENV)/bin/python pyproject.toml $(wildcard imagekit/compat/data/*.yaml)
 	$(BIN)/python -m pip install -q -e .
 	touch $@
 

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,18 @@ def installed(name: str) -> metadata.Distribution | None:
         return metadata.distribution(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def import_torch() -> Any:
+    """torch, or a Failure that says why there is none to ask."""
+    try:
+        return import_module("torch")
+    except Exception as error:  # a broken torch raises anything: ImportError, OSError, RuntimeError
+        raise Failure(
+            found=shorten(f"import torch: {type(error).__name__}: {error}"),
+            expected="torch imports",
+            because="the checks imports and cuda-libraries say what is missing",
+        ) from error
 
 
 def local_files(distribution: metadata.Distribution) -> list[str]:

@@ -25,6 +25,7 @@ ENCODERS = {
     "h264": ("libx264", ("-preset", "veryfast")),
     "hevc": ("libx265", ("-preset", "ultrafast", "-x265-params", "log-level=error:pools=1", "-tag:v", "hvc1")),
     "vp9": ("libvpx-vp9", ("-deadline", "realtime", "-cpu-used", "8")),
+    "av1": ("libsvtav1", ("-preset", "10")),
     "mpeg4": ("mpeg4", ("-q:v", "2")),
     "mjpeg": ("mjpeg", ("-q:v", "2")),
 }

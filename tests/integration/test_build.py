@@ -11,7 +11,7 @@ import tempfile
 from xml.etree import ElementTree
 
 import pytest
-from conftest import Room, docker, secret, tags
+from rooms import Room, docker, secret, tags
 
 Built = tuple[Room, "subprocess.CompletedProcess[str]"]
 PROFILE_TAG = "pytorch:2.4.1-cuda12.1-tiny"

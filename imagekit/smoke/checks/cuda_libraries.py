@@ -6,10 +6,12 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+from contextlib import suppress
 from fnmatch import fnmatch
+from importlib import import_module
 from pathlib import Path
 
-from ..check import Check, Failure, Figures, Image, progress, shorten
+from ..check import Check, Failure, Figures, Image, installed, progress, shorten
 
 DRIVER = ("libcuda.so.1", "libnvidia-ml.so.1", "libnvcuvid.so.1", "libnvidia-encode.so.1")
 """Come with the node's driver, never with an image."""
@@ -21,6 +23,7 @@ PLUGINS = (
 )
 """Optional parts that a library looks for and does without: a missing dependency of theirs is not a fault."""
 
+CUDNN = "libcudnn.so"
 MISSING = re.compile(r"(\S+\.so\S*): cannot open shared object file")
 
 
@@ -31,11 +34,11 @@ def libraries(image: Image) -> list[Path]:
 
 
 def run(image: Image) -> Figures:
-    import torch
-
     paths = libraries(image)
     _no_strangers(paths, _search_path(), "LD_LIBRARY_PATH=" + os.environ.get("LD_LIBRARY_PATH", ""))
-    wants_driver, plugins, broken = [], [], []
+    with suppress(Exception):  # what torch itself pulls in is judged too; that it imports is judged by `imports`
+        import_module("torch")
+    wants_driver, plugins, broken = list[str](), list[str](), dict[str, list[str]]()
     for path in paths:
         progress(f"loading {path}")
         problem = _load(path)
@@ -45,10 +48,11 @@ def run(image: Image) -> Figures:
         elif missing and any(fnmatch(path.name, pattern) for pattern, _ in PLUGINS):
             plugins.append(f"{path.name} without {missing.group(1)}")
         elif problem:
-            broken.append(f"{path.name}: {problem}")
-    if broken:
+            broken.setdefault(problem, []).append(path.name)
+    found = incomplete(image) + [f"{', '.join(names)}: {problem}" for problem, names in broken.items()]
+    if found:
         raise Failure(
-            found="; ".join(broken),
+            found="; ".join(found),
             expected="every library loads",
             because="a CUDA wheel is missing or was changed, or the system lacks a library",
             fix="build the image again from its lock; a system library belongs into the profile's apt list",
@@ -59,12 +63,24 @@ def run(image: Image) -> Figures:
         "loaded": len(paths) - len(wants_driver) - len(plugins),
         "need_the_driver": wants_driver,
         "optional_plugins": plugins,
-        "cudnn": torch.backends.cudnn.version() if wants_cudnn(paths) else None,
+        "cudnn": next((_version(path).strip() for path in paths if path.name.startswith(CUDNN)), None),
     }
 
 
-def wants_cudnn(paths: list[Path]) -> bool:
-    return any(path.name.startswith("libcudnn") for path in paths)
+def incomplete(image: Image) -> list[str]:
+    """Libraries of the CUDA wheels that are gone or have another size.
+
+    cuDNN opens most of its parts only when it needs them, so nothing else would notice.
+    """
+    found = []
+    for package in image.packages:
+        distribution = installed(package.name) if package.group == "cuda" else None
+        for path in (distribution.files if distribution else None) or ():
+            file = Path(str(path.locate()))
+            size = file.stat().st_size if file.is_file() else None
+            if path.size is not None and ".so" in path.name and size != path.size:
+                found.append(f"{path} is gone" if size is None else f"{path} has {size} bytes instead of {path.size}")
+    return found
 
 
 def _load(path: Path) -> str:
@@ -105,7 +121,7 @@ def _no_strangers(ours: list[Path], candidates: list[Path], because: str) -> Non
 
 def _version(path: Path) -> str:
     """The version that a cuDNN tells, as text to append."""
-    if not path.name.startswith("libcudnn.so"):
+    if not path.name.startswith(CUDNN):
         return ""
     try:
         number = int(ctypes.CDLL(str(path)).cudnnGetVersion())

@@ -3,12 +3,11 @@ wrong number."""
 
 from __future__ import annotations
 
-from ..check import Check, Failure, Figures, Image
+from ..check import Check, Failure, Figures, Image, import_torch
 
 
 def run(image: Image) -> Figures:
-    import torch
-
+    torch = import_torch()
     if torch.version.cuda != image.cuda:
         raise Failure(
             found=f"torch {torch.__version__} is built for CUDA {torch.version.cuda or 'none (CPU only)'}",

@@ -3,12 +3,11 @@ pod has waited an hour for its node."""
 
 from __future__ import annotations
 
-from ..check import Check, Failure, Figures, Image
+from ..check import Check, Failure, Figures, Image, import_torch
 
 
 def run(image: Image) -> Figures:
-    import torch
-
+    torch = import_torch()
     # torch.cuda.get_arch_list() is empty wherever there is no GPU; this is what it reads when there is one.
     compiled = (torch._C._cuda_getArchFlags() or "").split()
     claimed = list(image.facts.get("gpu_architectures") or ())

@@ -58,7 +58,7 @@ def order(package: Package) -> tuple[bool, bool, str]:
 def run(image: Image) -> Figures:
     warnings.simplefilter("ignore")
     overrides = image.facts.get("imports") or {}
-    broken: list[str] = []
+    broken: dict[str, list[str]] = {}
     without: list[str] = []
     need_driver: list[str] = []
     seconds: dict[str, float] = {}
@@ -76,10 +76,10 @@ def run(image: Image) -> Figures:
             if any(library in problem for library in DRIVER):
                 need_driver.append(name)
             elif problem:
-                broken.append(f"{package.name} {found.version}: import {name}: {problem}")
+                broken.setdefault(problem, []).append(f"{name} ({package.name} {found.version})")
     if broken:
         raise Failure(
-            found="; ".join(broken),
+            found="; ".join(f"import {', '.join(names)}: {problem}" for problem, names in broken.items()),
             expected="every locked distribution imports",
             because="a system library, or a package that is needed and not declared, is missing or has another version",
             fix="add it to the profile, or build the image again when a locked package was changed",
