@@ -6,6 +6,7 @@ the image's own (`/opt/imagekit/smoke`), so that any image that imagekit ever bu
 
 from __future__ import annotations
 
+import json
 import time
 
 from imagekit.engines.docker_api import Engine, Result
@@ -47,7 +48,12 @@ def prove(
     started = time.monotonic()
     result = engine.run(
         image["Id"], command, timeout=timeout, user=UID, gpus=devices,
-        environment={"IMAGEKIT_IMAGE_USER": config.get("User") or "", "IMAGEKIT_PREFLIGHT": "off"},
+        environment={
+            "IMAGEKIT_IMAGE_USER": config.get("User") or "",
+            # an engine sets NVIDIA_VISIBLE_DEVICES itself for a GPU: only the image's own configuration tells
+            "IMAGEKIT_IMAGE_ENV": json.dumps(config.get("Env") or []),
+            "IMAGEKIT_PREFLIGHT": "off",
+        },
     )  # fmt: skip
     return _report(image["Id"], result, time.monotonic() - started, timeout)
 

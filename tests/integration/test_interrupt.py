@@ -1,0 +1,178 @@
+"""Ctrl-C, SIGTERM and SIGKILL at every stage: nothing half made stays, and the next build succeeds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from rooms import PATIENCE, Room, docker, tags
+
+from imagekit.lock.model import read
+
+Await = Callable[[Room, "subprocess.Popen[str]"], None]
+
+SHIM = """#!/bin/sh
+# the docker command, except that a build tells when it runs its first step, and takes nothing from the cache
+case "$*" in
+*--progress=plain*) ;;
+*) exec {docker} "$@" ;;
+esac
+for last; do :; done
+trap 'kill -INT $child' INT
+{docker} "$@" --no-cache 2>{fifo}.err &
+child=$!
+tail -f --pid=$child {fifo}.err | while read -r line; do
+  echo "$line" >&2
+  case "$line" in *"] RUN"*) [ -e {fifo}.told ] || {{ : >{fifo}.told; echo running >{fifo}; }} ;; esac
+done &
+wait $child
+code=$?
+while kill -0 $child 2>/dev/null; do wait $child; code=$?; done
+exit $code
+"""
+
+
+@pytest.fixture
+def slow(room: Room) -> Iterator[Room]:
+    """A room whose builds run every step, and tell through a pipe when the first one starts."""
+    fifo = room.folder / "fifo"
+    os.mkfifo(fifo)
+    shim = room.folder / "bin/docker"
+    shim.parent.mkdir()
+    shim.write_text(SHIM.format(docker=shutil.which("docker"), fifo=fifo))
+    shim.chmod(0o755)
+    room.extra["PATH"] = f"{shim.parent}:{os.environ['PATH']}"
+    yield room
+
+
+def line(start: str) -> Await:
+    """Until a line of that stage is printed."""
+
+    def wait(room: Room, process: subprocess.Popen[str]) -> None:
+        assert process.stderr
+        for text in process.stderr:
+            if text.startswith(start):
+                return
+        pytest.fail(f"it ended without a line that starts with {start!r}")
+
+    return wait
+
+
+def step(room: Room, process: subprocess.Popen[str]) -> None:
+    """Until the build runs a step."""
+    assert (room.folder / "fifo").read_text() == "running\n"
+
+
+def proof(room: Room, process: subprocess.Popen[str]) -> None:
+    """Until a container of this build runs."""
+    call = ["docker", "events", "--filter", f"label=io.imagekit.run={process.pid}", "--filter", "event=start"]
+    with subprocess.Popen([*call, "--since=1h"], stdout=subprocess.PIPE, text=True) as events:
+        assert events.stdout
+        assert events.stdout.readline()
+        events.terminate()
+
+
+POINTS = {"resolve": line("resolve"), "lock": line("lock"), "plan": line("plan"), "step": step, "prove": proof}
+
+
+def end(process: subprocess.Popen[str], number: int, group: bool = False) -> tuple[int, str]:
+    """Send a signal; (exit code, the rest of stderr)."""
+    with contextlib.suppress(ProcessLookupError):
+        (os.killpg if group else os.kill)(process.pid, number)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert out == ""
+    return process.returncode, err
+
+
+def nothing_is_left(room: Room, process: subprocess.Popen[str], name: str) -> None:
+    assert docker("ps", "-aq", "--filter", f"label=io.imagekit.run={process.pid}") == ""
+    assert [tag for tag in tags() if name in tag] == []
+    assert room.leftovers() == []
+    assert children(process.pid) == []
+    for lock in (room.folder / "locks").rglob("*"):
+        if lock.is_file():
+            assert lock.suffix == ".json" and not lock.name.startswith(".")
+            read(lock)
+
+
+def children(session: int) -> list[str]:
+    """Processes of a session that are still there."""
+    done = subprocess.run(["ps", "-o", "pid=,args=", "-s", str(session)], capture_output=True, text=True, check=False)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_ctrl_c(slow: Room, point: str) -> None:
+    path, name = slow.profile(f'env: {{POINT: "{point}"}}\n')
+    process = slow.start("build", path)
+    POINTS[point](slow, process)
+    code, err = end(process, signal.SIGINT, group=point in ("resolve", "plan"))
+    assert code == 130, err
+    assert "interrupted" in err and "Traceback" not in err
+    nothing_is_left(slow, process, name)
+    del slow.extra["PATH"]
+    assert slow.good("build", path).stdout.startswith("sha256:")
+
+
+def test_sigterm_is_an_interrupt(slow: Room) -> None:
+    path, name = slow.profile("")
+    process = slow.start("build", path)
+    step(slow, process)
+    assert end(process, signal.SIGTERM)[0] == 130
+    nothing_is_left(slow, process, name)
+
+
+@pytest.mark.parametrize("point", ["lock", "step", "prove"])
+def test_sigkill(slow: Room, point: str) -> None:
+    """Nobody can clean up after itself then; the next build does, and is not in the way of itself."""
+    path, name = slow.profile(f'env: {{KILL: "{point}"}}\n')
+    process = slow.start("build", path)
+    POINTS[point](slow, process)
+    end(process, signal.SIGKILL)
+    assert [tag for tag in tags() if name in tag] == []
+    for lock in (slow.folder / "locks").rglob("*.json"):
+        read(lock)
+    del slow.extra["PATH"]
+    slow.good("build", path)
+    assert docker("ps", "-aq", "--filter", f"label=io.imagekit.run={process.pid}") == ""
+    assert slow.leftovers() == []
+
+
+def test_two_builds_at_once_of_one_profile(room: Room) -> None:
+    path, _ = room.profile('env: {TWO: "one tag"}\n')
+    first, second = room.start("build", path), room.start("build", path)
+    answers = [process.communicate(timeout=PATIENCE) for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], answers
+    assert answers[0][0] == answers[1][0]
+    assert room.leftovers() == []
+
+
+def test_two_builds_at_once_of_two_profiles(room: Room) -> None:
+    paths = [room.profile(f'env: {{TWO: "{n}"}}\n')[0] for n in (1, 2)]
+    both = [room.start("build", path) for path in paths]
+    answers = [process.communicate(timeout=PATIENCE) for process in both]
+    assert [process.returncode for process in both] == [0, 0], answers
+    assert answers[0][0] != answers[1][0]
+
+
+def test_a_build_waits_for_another_of_the_same_tag(slow: Room) -> None:
+    path, _ = slow.profile('env: {TWO: "waits"}\n')
+    first = slow.start("build", path)
+    step(slow, first)
+    del slow.extra["PATH"]
+    second = slow.start("build", path)
+    assert second.stderr
+    seen = []
+    for text in second.stderr:
+        seen.append(text)
+        if "waiting for it" in text:
+            break
+    assert "waiting for it" in seen[-1]
+    answers = [process.communicate(timeout=PATIENCE) for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], answers

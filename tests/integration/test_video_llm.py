@@ -1,0 +1,114 @@
+"""One real image of 6.7 GB: built, proven, sabotaged four ways, and built upon."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from imagekit.engines.docker_api import Engine
+
+pytestmark = pytest.mark.image
+
+IMAGE = "pytorch:2.4.1-cuda12.1-video-llm"
+SABOTAGED = "pytorch:2.4.1-cuda12.1-video-llm-sabotaged"
+
+
+def imagekit(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["imagekit", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def build(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    return imagekit("build", "video-llm", folder=tmp_path_factory.mktemp("video"))
+
+
+@pytest.fixture
+def derive(build: object, tmp_path: Path) -> Iterator[object]:
+    """Build an image FROM ours out of Dockerfile lines; its name."""
+
+    def make(*lines: str) -> str:
+        (tmp_path / "Dockerfile").write_text("\n".join([f"FROM {IMAGE}", *lines]) + "\n")
+        ca = os.environ.get("SSL_CERT_FILE", "")
+        secret = [f"--secret=id=ca,src={ca}"] if ca else []
+        call = ["docker", "buildx", "build", "-q", "--load", "-t", SABOTAGED, *secret, str(tmp_path)]
+        done = subprocess.run(call, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return SABOTAGED
+
+    yield make
+    subprocess.run(["docker", "rmi", "-f", SABOTAGED], capture_output=True, check=False)
+
+
+def pip(*arguments: str) -> str:
+    mount = "--mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt"
+    return f"RUN {mount} PIP_CERT=/etc/ssl/certs/ca-certificates.crt pip install --no-cache-dir {' '.join(arguments)}"
+
+
+def statuses(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    return {check["check"]: check["status"] for check in json.loads(done.stdout)["checks"]}
+
+
+def test_it_builds_and_is_proven(build: subprocess.CompletedProcess[str], engine: Engine) -> None:
+    assert build.returncode == 0, build.stderr
+    assert build.stdout.startswith("sha256:") and build.stdout.count("\n") == 1
+    assert len(build.stderr.splitlines()) <= 25
+    bare = engine.image("pytorch:2.4.1-cuda12.1")
+    assert bare is not None and bare["Id"] == build.stdout.strip()
+    assert bare["Config"]["User"] == "1000:0"
+    assert not any(line.startswith("NVIDIA_VISIBLE_DEVICES") for line in bare["Config"]["Env"])
+
+
+def test_every_promise_was_checked(build: subprocess.CompletedProcess[str], tmp_path: Path) -> None:
+    done = imagekit("test", IMAGE, "--json", "--junit", "report.xml", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    seen = statuses(done)
+    for name in ("versions", "cuda-tag", "cuda-libraries", "imports", "pip-check", "ffmpeg", "training", "compile-cpu",
+                 "compile-triton-stub", "video-llm", "pillow-simd", "caches-writable", "read-h264-by-av",
+                 "read-h264-by-opencv", "read-h264-by-decord", "read-hevc-by-av", "read-vp9-by-av"):  # fmt: skip
+        assert seen.get(name) == "PASS", (name, seen)
+    assert (tmp_path / "report.xml").read_text().startswith("<testsuite")
+
+
+def test_a_gpu_that_is_required_and_not_there_is_a_failure(
+    build: subprocess.CompletedProcess[str], engine: Engine, tmp_path: Path
+) -> None:
+    if engine.has_gpu():
+        pytest.skip("this machine has a GPU")
+    done = imagekit("test", IMAGE, "--require-gpu", "--check", "gpu-available", folder=tmp_path)
+    assert done.returncode == 5
+    assert "gpu-available" in done.stderr
+
+
+OTHER_TORCHVISION = pip("--no-deps", "torchvision==0.18.1")
+PLAIN_PILLOW = pip("--no-deps", "--force-reinstall", "pillow==12.1.1")
+SABOTAGE = {
+    "a torchvision of another torch": (
+        ["ENV PIP_CONSTRAINT=", "USER root", OTHER_TORCHVISION, "USER 1000:0"],
+        "versions",
+    ),
+    "pillow over pillow-simd": (["USER root", PLAIN_PILLOW, "USER 1000:0"], "pillow-simd"),
+    "no ffmpeg": (["USER root", "RUN rm /usr/bin/ffmpeg", "USER 1000:0"], "ffmpeg"),
+    "root": (["USER root"], "user"),
+}
+
+
+@pytest.mark.parametrize("name", SABOTAGE)
+def test_sabotage_is_found_by_the_check_for_it(name: str, derive: object, tmp_path: Path) -> None:
+    lines, check = SABOTAGE[name]
+    image = derive(*lines)  # type: ignore[operator]
+    done = imagekit("test", image, "--keep-going", "--json", "--check", check, folder=tmp_path)
+    assert done.returncode == 5, done.stderr
+    assert statuses(done)[check] == "FAIL", done.stdout
+
+
+def test_an_image_built_on_ours_keeps_pillow_simd_and_passes(derive: object, tmp_path: Path) -> None:
+    image = derive("USER root", pip("peft", "matplotlib"), "USER 1000:0")  # type: ignore[operator]
+    done = imagekit("test", image, "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    seen = statuses(done)
+    assert seen["pillow-simd"] == seen["versions"] == seen["replaced"] == "PASS"
