@@ -24,15 +24,14 @@ from imagekit.site import Site
 from imagekit.smoke import runner
 
 _ASK = """
-import json, runpy, sys
+import glob, json, runpy, sys
 site = '/opt/venv/lib/python/site-packages'
 v = runpy.run_path(site + '/torch/version.py')
 def lines(name, sep):
-    try: rows = open('/opt/imagekit/record/' + name).read().split('\\n')
-    except OSError: return {}
+    rows = [row for f in glob.glob('/opt/imagekit/record/' + name) for row in open(f).read().split('\\n')]
     return dict(row.split(sep, 1) for row in rows if sep in row)
 print(json.dumps({'torch': v['__version__'], 'cuda': v['cuda'], 'python': '%d.%d' % sys.version_info[:2],
-    'system': lines('system.txt', '='), 'built': {f: h for h, f in lines('built.txt', '  ').items()}}))
+    'system': lines('system.txt', '='), 'built': {f: h for h, f in lines('built-*.txt', '  ').items()}}))
 """
 
 

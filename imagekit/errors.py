@@ -30,7 +30,7 @@ class Error(Exception):
         """More lines, one problem each; printed indented below the message."""
 
     def __str__(self) -> str:
-        lines = [self.message, *(f"  {detail}" for detail in self.details)]
+        lines = [self.message, *(f"  {detail}".rstrip() for detail in self.details)]
         if self.hint:
             lines.append(f"  hint: {self.hint}")
         return "\n".join(lines)

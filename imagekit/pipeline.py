@@ -50,6 +50,8 @@ def resolved(name: str, wishes: Wishes, site: Site, say: Say) -> tuple[Profile, 
     say("resolve", f"torch {r.torch} + CUDA {r.cuda} ({r.variant}), Python {r.python}, {r.os}")
     for note in r.notes:
         say("", note)
+    if profile.targets:
+        say("", f"targets {', '.join(profile.targets)} not checked: the site names no fleet")
     return profile, resolution
 
 
@@ -141,8 +143,11 @@ def own_files(profile: Profile) -> dict[str, render.File]:
     problems = []
     for source, target in profile.files.items():
         path = Path(profile.folder or ".") / source
-        if path.is_dir():
-            for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        root = Path(profile.folder or ".").resolve()
+        if not path.resolve().is_relative_to(root):
+            problems.append(f"files: {source}: a link that leads out of the profile's folder")
+        elif path.is_dir():
+            for file in sorted(p for p in path.rglob("*") if p.is_file() and p.resolve().is_relative_to(root)):
                 place = f"{target.rstrip('/')}/{file.relative_to(path).as_posix()}"
                 result[place] = render.File(file.read_bytes(), 0o755 if os.access(file, os.X_OK) else 0o644)
         elif path.is_file():
@@ -158,6 +163,7 @@ def own_files(profile: Profile) -> dict[str, render.File]:
 def write_context(context: render.Context, folder: Path, lock: Lock, site: Site) -> None:
     """A self-contained build context; wheels that no plain `docker build` could fetch are put into it."""
     the_store = store()
+    the_store.trim()
     fetch_into(the_store, list(context.wheels.values()), lock, site)
     render.write(context, folder, lambda package: the_store.path(package.file, package.sha256))
 

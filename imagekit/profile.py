@@ -7,6 +7,7 @@ answer: resolving makes a new thing (`imagekit.resolution`).
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,7 +43,61 @@ def _requirement(value: Any) -> Any:
     return value
 
 
+def _apt_name(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", value):
+        raise ValueError(f"{value!r} is not the name of a distribution package")
+    return value
+
+
+def _env_name(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError(f"{value!r} is not the name of an environment variable")
+    return value
+
+
+def _label_name(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"[a-z0-9]+([._/-][a-z0-9]+)*", value):
+        raise ValueError(f"{value!r} is not the name of a label (lower case, digits, and . _ - / between them)")
+    return value
+
+
+def _one_line(value: Any) -> Any:
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError("must be one line of printable text")
+    return value
+
+
+def _target(value: Any) -> Any:
+    """Where a file goes in the image: absolute, and not into what proves the image."""
+    if isinstance(value, str):
+        plain = re.fullmatch(r"/[A-Za-z0-9_.+@%,=/-]*", value) and ".." not in value.split("/")
+        if not plain:
+            raise ValueError(f"{value!r} is not an absolute path of letters, digits and . _ + @ % , = -")
+        if value.rstrip("/") in ("", "/opt") or value.startswith(("/opt/imagekit", "/opt/venv")):
+            raise ValueError(f"{value!r} belongs to imagekit")
+    return value
+
+
+def _source(value: Any) -> Any:
+    if isinstance(value, str) and (value.startswith("/") or ".." in value.split("/")):
+        raise ValueError(f"{value!r} is outside of the profile's folder")
+    return value
+
+
+def _base(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"(distro|image):[A-Za-z0-9][A-Za-z0-9._:/@-]*", value):
+        raise ValueError(f"{value!r} is not a base: write distro:bookworm or image:debian:bookworm-slim")
+    return value
+
+
 Version = Annotated[str, BeforeValidator(_version)]
+AptName = Annotated[str, BeforeValidator(_apt_name)]
+EnvName = Annotated[str, BeforeValidator(_env_name)]
+LabelName = Annotated[str, BeforeValidator(_label_name)]
+Line = Annotated[str, BeforeValidator(_one_line)]
+Source = Annotated[str, BeforeValidator(_source)]
+Target = Annotated[str, BeforeValidator(_target)]
+BaseName = Annotated[str, BeforeValidator(_base)]
 Pep508 = Annotated[str, BeforeValidator(_requirement)]
 
 
@@ -63,21 +118,21 @@ class Expects(_Model):
 
 class Profile(_Model):
     name: str
-    about: str = ""
+    about: Line = ""
     torch: Version | None = None
     cuda: Version | None = None
     python: Version | None = None
-    base: str | None = None
+    base: BaseName | None = None
     packages: list[Pep508] = Field(default_factory=list)
     replace: dict[str, str] = Field(default_factory=dict)
     remove: list[str] = Field(default_factory=list)
-    apt: list[str] = Field(default_factory=list)
+    apt: list[AptName] = Field(default_factory=list)
     features: list[str] = Field(default_factory=list)
     expects: Expects = Expects()
-    requirements: list[str] = Field(default_factory=list)
-    files: dict[str, str] = Field(default_factory=dict)
-    env: dict[str, str] = Field(default_factory=dict)
-    labels: dict[str, str] = Field(default_factory=dict)
+    requirements: list[Source] = Field(default_factory=list)
+    files: dict[Source, Target] = Field(default_factory=dict)
+    env: dict[EnvName, Line] = Field(default_factory=dict)
+    labels: dict[LabelName, Line] = Field(default_factory=dict)
     targets: list[str] = Field(default_factory=list)
     folder: str = ""
     """Where the profile's own file is; relative paths of `files` and `requirements` start there. Empty for built-in."""
@@ -89,8 +144,17 @@ class Wishes(_Model):
     torch: str | None = None
     cuda: str | None = None
     python: str | None = None
-    base: str | None = None
+    base: BaseName | None = None
     packages: tuple[str, ...] = ()
+
+
+def wish(**options: Any) -> Wishes:
+    """Wishes out of command-line options, each an optional string. Raises UsageError naming every bad option."""
+    try:
+        return Wishes(**options)
+    except ValidationError as error:
+        problems = [f"--{item['loc'][0]}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()]
+        raise UsageError("the command line is wrong", details=problems) from None
 
 
 def names() -> list[str]:

@@ -73,7 +73,7 @@ class Context:
 def context(lock: Lock, *, link: bool = True, own: dict[str, File] | None = None) -> Context:
     """The whole build context of a lock. `link`: the engine knows COPY --link; `own`: the profile's own files."""
     files = _rootfs(lock)
-    places = {f"files/{n}{path}": file for n, path, file in _own(own or {})}
+    places = {f"files{path}": file for path, file in (own or {}).items()}
     hashes = {path: _sha256(file) for path, file in {**files, **places}.items()}
     the_plan = plan(lock, hashes)
     files |= places
@@ -119,7 +119,7 @@ def write(rendered: Context, folder: Path, store_path: Any) -> None:
     marker.write_text("rendered\n")
     for path, file in {"Dockerfile": File(rendered.dockerfile.encode()), **rendered.files}.items():
         target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _folders(folder, target.parent)
         if file.link:
             target.symlink_to(file.link)
         else:
@@ -127,7 +127,7 @@ def write(rendered: Context, folder: Path, store_path: Any) -> None:
             target.chmod(file.mode)
     for path, package in rendered.wheels.items():
         target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _folders(folder, target.parent)
         source = store_path(package)
         try:
             os.link(source, target)
@@ -135,6 +135,20 @@ def write(rendered: Context, folder: Path, store_path: Any) -> None:
             import shutil
 
             shutil.copyfile(source, target)
+
+
+_SHARED = ("/workspace", "/cache", "/home/imagekit")
+"""Folders that group 0 writes to: a layer that lists one sets its mode anew."""
+
+
+def _folders(top: Path, folder: Path) -> None:
+    """Make a folder of the context with the modes that it has in the image, whatever this machine's umask is."""
+    if folder == top or folder.is_dir():
+        return
+    _folders(top, folder.parent)
+    folder.mkdir()
+    place = "/" + "/".join(folder.relative_to(top).parts[1:])
+    folder.chmod(0o2775 if place in _SHARED else 0o755)
 
 
 def _dockerfile(the_plan: Plan, link: bool, own: list[str]) -> str:
@@ -239,10 +253,6 @@ def _image_facts(lock: Lock) -> bytes:
         "standin_torch": torch is not None and torch.size < 1_000_000,
     }  # fmt: skip
     return (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _own(own: dict[str, File]) -> list[tuple[int, str, File]]:
-    return [(number, "", file) for number, (_, file) in enumerate(own.items())]
 
 
 def _standin(lock: Lock, package: Package) -> bytes:

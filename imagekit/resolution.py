@@ -43,6 +43,10 @@ class SourceBuild(_Model):
     """How a package that has no usable wheel is built, once."""
 
     package: str
+    versions: str = ""
+    """PEP 440 range that the recipe was written for."""
+    requires: tuple[str, ...] = ()
+    """Its run-time requirements (PEP 508), so that locking need not run its setup.py to ask."""
     env: dict[str, str] = Field(default_factory=dict)
     apt_build: tuple[str, ...] = ()
     apt_runtime: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ import standins
 from imagekit.lock.model import Lock, read
 
 LOCK = "locks/tiny/2.4.1-cuda12.1-py311.json"
-PATIENCE = 300
+PATIENCE = 120
 """Seconds that one command may take before its test fails."""
 
 

@@ -38,9 +38,9 @@ def locking(function: F) -> F:
 
 
 def parse_wishes(options: dict[str, Any]) -> Any:
-    from imagekit.profile import Wishes
+    from imagekit import profile
 
-    return Wishes(
+    return profile.wish(
         torch=options.pop("torch"), cuda=options.pop("cuda"), python=options.pop("python"), base=options.pop("base"),
         packages=options.pop("with_"),
     )  # fmt: skip

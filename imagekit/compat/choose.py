@@ -63,17 +63,46 @@ def best(facts: Facts, wishes: Asked, preferences: Asked) -> Choice | None:
 
 
 def nearest(facts: Facts, wishes: Asked, preferences: Asked, count: int = 3) -> list[tuple[Choice, tuple[str, ...]]]:
-    """Up to `count` choices that break the fewest wishes, with the axes they break; no two alike to the user."""
-    order = sorted(
-        ((misses(choice, wishes), choice) for choice in everything(facts)),
-        key=lambda item: (len(item[0]), _distance(facts, item[1], wishes), _cost(facts, item[1], wishes, preferences)),
+    """Up to `count` choices that break the fewest wishes, with the axes they break.
+
+    First the best for each set of axes that could be broken, then the second best of each, those that keep the torch
+    that was wished before the others; never two of one torch minor that differ in nothing else the user would see.
+    """
+    pools: dict[tuple[str, ...], list[Choice]] = {}
+    for choice in everything(facts):
+        pools.setdefault(misses(choice, wishes), []).append(choice)
+    fewest = min((len(broken) for broken in pools), default=0)
+    ranked: list[tuple[int, bool, Choice, tuple[str, ...]]] = []
+    for broken, choices in pools.items():
+        if len(broken) > fewest:
+            continue
+        seen: set[tuple[str, ...]] = set()
+        for choice in sorted(choices, key=lambda c: _closeness(facts, c, wishes, preferences, broken)):
+            visible = _visible(choice, wishes, broken)
+            if visible not in seen:
+                seen.add(visible)
+                place = len(seen)
+                ranked.append((place, ("torch" in broken) == (place > 1), choice, broken))
+    ranked.sort(key=lambda entry: entry[:2])
+    return [(choice, broken) for _, _, choice, broken in ranked[:count]]
+
+
+def _closeness(
+    facts: Facts, choice: Choice, wishes: Asked, preferences: Asked, broken: tuple[str, ...]
+) -> tuple[object, ...]:
+    default = "cuda" in broken and not choice.variant.pypi_default
+    return (
+        not choice.variant.official,
+        default,
+        _distance(facts, choice, wishes),
+        *_cost(facts, choice, wishes, preferences),
     )
-    shown: dict[tuple[str, ...], tuple[Choice, tuple[str, ...]]] = {}
-    for broken, choice in order:
-        shown.setdefault(broken, (choice, broken))
-        if len(shown) == count:
-            break
-    return list(shown.values())
+
+
+def _visible(choice: Choice, wishes: Asked, broken: tuple[str, ...]) -> tuple[str, ...]:
+    minor = ".".join(choice.release.version.split(".")[:2])
+    shown = {"torch": minor, "cuda": choice.variant.cuda, "python": choice.system.python, "suite": choice.system.suite}
+    return tuple(shown[axis] for axis in AXES if getattr(wishes, axis) or axis in broken)
 
 
 def _is(version: str, asked: str) -> bool:
@@ -104,8 +133,11 @@ def _distance(facts: Facts, choice: Choice, wishes: Asked) -> float:
     far = 0.0
     if wishes.torch:
         near = [i for i, r in enumerate(facts.releases) if _is(r.version, wishes.torch)]
+        near = near or [sum(Version(r.version) < Version(wishes.torch) for r in facts.releases)]  # where it would be
         here = next(i for i, r in enumerate(facts.releases) if r.version == choice.release.version)
         far += min((abs(here - i) for i in near), default=0)
+    if wishes.python:
+        far += abs(int(choice.system.python.split(".")[1]) - int(wishes.python.split(".")[1]))
     if wishes.cuda:
         far += abs(float(choice.variant.cuda) - float(wishes.cuda)) * 10
     return far

@@ -197,6 +197,8 @@ class Recipe:
 
     package: str
     versions: str
+    requires: tuple[str, ...]
+    """Its run-time requirements (PEP 508)."""
     env: Mapping[str, str]
     cpu_level: str
     """The x86-64 level that the result needs: "x86-64-v3"."""

@@ -11,16 +11,18 @@ _OPTION = {"torch": "--torch", "cuda": "--cuda", "python": "--python", "suite": 
 
 def refusal(facts: Facts, wishes: Asked, preferences: Asked) -> ImpossibleWish:
     asked = [("torch", wishes.torch), ("CUDA", wishes.cuda), ("Python", wishes.python), ("base", wishes.suite)]
-    named = [f"{name} {value}" for name, value in asked if value]
-    lines = ["asked   " + ", ".join(named)]
-    lines += [f"facts   {line}" for line in _facts(facts, wishes)]
+    options = dict(zip(("torch", "CUDA", "Python", "base"), _OPTION.values(), strict=True))
+    lines = ["", *_column("asked", [f"{f'{name} {value}':<16} {options[name]}" for name, value in asked if value])]
+    lines += _column("facts", _facts(facts, wishes))
     found = nearest(facts, wishes, preferences)
-    lines += ["what works, nearest first"] if found else []
+    lines += ["", "what works, nearest first"] if found else []
     for number, (choice, broken) in enumerate(found, 1):
         lines.append(f"  {number}  {_options(choice, wishes, broken):<44} {_cost(facts, choice)}")
-    return ImpossibleWish(
-        _headline(wishes), details=lines, hint="nothing was built or changed; the facts are in imagekit/compat/data"
-    )
+    return ImpossibleWish(_headline(wishes), details=[*lines, ""], hint="nothing was built or changed")
+
+
+def _column(title: str, lines: list[str]) -> list[str]:
+    return [f"{title if number == 0 else '':<7} {line}" for number, line in enumerate(lines)]
 
 
 def _headline(wishes: Asked) -> str:
@@ -76,6 +78,6 @@ def _cost(facts: Facts, choice: Choice) -> str:
     toolkit = facts.toolkit(choice.variant.cuda)
     driver = f"driver >= {toolkit.compat_driver}" if toolkit else ""
     architectures = choice.variant.gpu_architectures
-    span = f"{architectures[0]} .. {architectures[-1]}" if architectures else ""
+    span = f"GPU {architectures[0]} .. {architectures[-1]}" if architectures else ""
     where = "" if choice.variant.pypi_default else "; wheels from the PyTorch index"
-    return ", ".join(part for part in (driver, span) if part) + where
+    return "needs " + ", ".join(part for part in (driver, span) if part) + where

@@ -224,10 +224,18 @@ def _builds(wants: list[Want], facts: Facts, suite: str) -> list[SourceBuild]:
     for want in wants:
         recipe = facts.recipe(_name(want))
         if recipe is not None:
-            builds.append(SourceBuild(
-                package=recipe.package, env=dict(recipe.env), apt_build=recipe.apt_build.get(suite, ()),
-                apt_runtime=recipe.apt_runtime.get(suite, ()), cpu_level=recipe.cpu_level, formats=recipe.formats,
-            ))  # fmt: skip
+            builds.append(
+                SourceBuild(
+                    package=recipe.package,
+                    versions=recipe.versions,
+                    requires=recipe.requires,
+                    env=dict(recipe.env),
+                    apt_build=recipe.apt_build.get(suite, ()),
+                    apt_runtime=recipe.apt_runtime.get(suite, ()),
+                    cpu_level=recipe.cpu_level,
+                    formats=recipe.formats,
+                )
+            )
     return builds
 
 

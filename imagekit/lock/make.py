@@ -10,6 +10,7 @@ from pathlib import Path
 
 import requests
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
@@ -47,8 +48,9 @@ def make(
     fresh = {canonicalize_name(name) for name in upgrade_packages}
     old = {} if upgrade or previous is None else {p.name: p.version for p in previous.packages if p.kind != "standin"}
     prefer = {name: version for name, version in old.items() if name not in fresh}
-    found = _resolve(resolution, site, (*resolution.wants, *hidden), (*resolution.constraints, *holds), prefer)
-    _check_replacements(resolution, found)
+    wants, held = (*resolution.wants, *hidden), (*resolution.constraints, *holds)
+    found = _resolve(resolution, site, wants, held, prefer)
+    _check_replacements(resolution, site, wants, found)
     packages = _packages(resolution, site, found, hidden)
     sources = {
         package.name: entry.sdist for package, entry in zip(packages, found, strict=True) if package.kind == "sdist"
@@ -78,18 +80,31 @@ def _uv_version() -> str:
 def _resolve(
     resolution: Resolution, site: Site, asked: tuple[Want, ...], holds: tuple[Want, ...], prefer: dict[str, str]
 ) -> list[uv.Resolved]:
-    """uv binds an index to direct requirements only, so a routed name that came in through another package is made a
-    direct one, and everything is resolved again: a name that belongs to a private index never comes from another."""
-    wants = tuple(_routed(want, site) for want in asked)
+    """Wheels and the packages that have a recipe, resolved apart: the first from wheels only, the second from source.
+
+    uv binds an index to direct requirements only, so a routed name that came in through another package is made a
+    direct one, and everything is resolved again: a name that belongs to a private index never comes from another.
+    """
+    recipes = {build.package: build for build in resolution.builds}
+    built = tuple(_routed(want, site) for want in asked if _name(want) in recipes)
+    wants = tuple(_routed(want, site) for want in asked if _name(want) not in recipes)
+    wants += tuple(
+        Want(requirement=line, why=want_name) for want_name, build in recipes.items() for line in build.requires
+    )
     constraints = tuple(hold.requirement for hold in holds)
-    excludes = tuple(resolution.replace)
+    from_source = uv.compile(built, constraints, (), prefer, resolution, site, sources=True) if built else []
+    excludes = (*resolution.replace, *recipes)
     while True:
         found = uv.compile(wants, constraints, excludes, prefer, resolution, site)
-        direct = {canonicalize_name(Requirement(want.requirement).name) for want in wants}
+        direct = {_name(want) for want in wants}
         strays = [entry for entry in found if entry.name not in direct and site.route(entry.name)]
         if not strays:
-            return found
+            return [*found, *from_source]
         wants += tuple(Want(requirement=s.name, why=", ".join(s.needed_by), index=site.route(s.name)) for s in strays)
+
+
+def _name(want: Want) -> str:
+    return canonicalize_name(Requirement(want.requirement).name)
 
 
 def _routed(want: Want, site: Site) -> Want:
@@ -99,12 +114,15 @@ def _routed(want: Want, site: Site) -> Want:
 
 def _packages(resolution: Resolution, site: Site, found: list[uv.Resolved], hidden: tuple[Want, ...]) -> list[Package]:
     asked = (*hidden, *resolution.wants)
-    direct: dict[str, Want] = {canonicalize_name(Requirement(want.requirement).name): want for want in asked}
+    direct = {_name(want): want for want in asked}
     chosen = []
     unusable = []
     for entry in found:
         wheel = _best(entry.wheels, resolution)
-        recipe = any(build.package == entry.name for build in resolution.builds)
+        recipe = any(
+            build.package == entry.name and SpecifierSet(build.versions).contains(entry.version, prereleases=True)
+            for build in resolution.builds
+        )
         file = wheel or entry.sdist
         if file is None or (wheel is None and not recipe):
             unusable.append(
@@ -190,8 +208,8 @@ def _build_requires(sdist: Path) -> list[str]:
 
 
 def _tools(requires: list[str], resolution: Resolution, site: Site) -> tuple[Tool, ...]:
-    wants = tuple(_routed(Want(requirement=line, why="build"), site) for line in requires)
-    found = uv.compile(wants, (), (), {}, resolution, site)
+    bare = resolution.model_copy(update={"builds": (), "replace": {}})
+    found = _resolve(bare, site, tuple(Want(requirement=line, why="build") for line in requires), (), {})
     result = []
     for entry in found:
         wheel = _best(entry.wheels, resolution)
@@ -201,14 +219,29 @@ def _tools(requires: list[str], resolution: Resolution, site: Site) -> tuple[Too
     return tuple(result)
 
 
-def _check_replacements(resolution: Resolution, found: list[uv.Resolved]) -> None:
-    """The stand-in's version must satisfy who asked for the original; uv did not see those requirements."""
+def _check_replacements(resolution: Resolution, site: Site, wants: tuple[Want, ...], found: list[uv.Resolved]) -> None:
+    """The stand-in's version must satisfy whoever asks for the original. uv resolved without those requirements, so
+    it is asked once more: with everything pinned as found, does the original fit at the stand-in's version?"""
     for name, by in resolution.replace.items():
-        if not any(entry.name == canonicalize_name(by) for entry in found):
+        replacement = next((entry for entry in found if entry.name == by), None)
+        if replacement is None:
             raise ImpossibleWish(
                 f"replace: {name} is to be replaced by {by}, which is not among the packages",
                 hint=f"add {by} to packages",
             )
+        recipes = {build.package for build in resolution.builds}
+        pins = [f"{entry.name}=={entry.version}" for entry in found if entry.name not in recipes]
+        version = standin.version_of(replacement.version)
+        asked = tuple(_routed(want, site) for want in wants if _name(want) not in recipes)
+        others = tuple(other for other in resolution.replace if other != name)
+        try:
+            uv.compile(asked, (*pins, f"{name}=={version}"), (*others, *recipes), {}, resolution, site)
+        except ImpossibleWish as refused:
+            raise ImpossibleWish(
+                f"replace: {by} {replacement.version} stands in for {name} {version}, which does not satisfy its users",
+                details=refused.details,
+                hint=f"pin another version of {by}, or of the package that asks for {name}",
+            ) from None
 
 
 def _standin(name: str, by: str, packages: list[Package], store: Store) -> Package:

@@ -24,6 +24,9 @@ from imagekit.site import Site, scrub, tomllib
 TIMEOUT = 900
 """Seconds for one resolution; a cold cache behind a slow proxy needs minutes."""
 
+NEWEST_GLIBC = 40
+"""The newest 2.x that uv has a platform for (uv 0.13, --python-platform); no wheel asks for a newer one."""
+
 
 @dataclass(frozen=True)
 class File:
@@ -48,8 +51,12 @@ def compile(
     prefer: dict[str, str],
     resolution: Resolution,
     site: Site,
+    sources: bool = False,
 ) -> list[Resolved]:
     """Resolve `wants` for the image's Python and glibc; `prefer` are versions to keep while they still fit.
+
+    Only wheels, so that locking never runs a stranger's setup.py on this machine. With `sources` instead, the packages
+    that have a recipe, as source, without asking their setup.py either: what they require is in the recipe.
 
     Raises ImpossibleWish when no set of versions fits, Surroundings when an index does not answer.
     """
@@ -61,6 +68,7 @@ def compile(
         pins = folder / "pins.txt"
         pins.write_text("".join(f"{name}=={version}\n" for name, version in prefer.items()))
         common = ["--constraints", "constraints.txt", "--excludes", "excludes.txt"]
+        common += ["--no-deps"] if sources else ["--no-build"]
         _run(folder, resolution, site, [*common, "--annotation-style=line", "--output-file=pins.txt"])
         edges = _edges(pins.read_text())
         # the second run is held to the versions of the first, in case the index changes between them
@@ -78,6 +86,9 @@ def _pyproject(wants: tuple[Want, ...], resolution: Resolution, site: Site) -> s
     for index in sorted(set(routed.values())):
         url = site.index_url(index, resolution.variant)
         lines += ["[[tool.uv.index]]", f"name = {_quoted(index)}", f"url = {_quoted(url)}", "explicit = true"]
+    for build in resolution.builds:
+        requires = ", ".join(_quoted(line) for line in build.requires)
+        lines += ["[[tool.uv.dependency-metadata]]", f'name = "{build.package}"', f"requires-dist = [{requires}]"]
     if site.default_index:
         lines += ["[[tool.uv.index]]", 'name = "pypi"', f"url = {_quoted(site.default_index)}", "default = true"]
     return "\n".join(lines) + "\n"
@@ -109,7 +120,8 @@ def cache() -> Path:
 def _run(folder: Path, resolution: Resolution, site: Site, arguments: list[str]) -> None:
     from uv import find_uv_bin
 
-    glibc = resolution.glibc.replace(".", "_")
+    major, minor = resolution.glibc.split(".")
+    glibc = f"{major}_{min(int(minor), NEWEST_GLIBC)}"
     command = [
         find_uv_bin(), "pip", "compile", "pyproject.toml", "--no-config", "--quiet", "--no-header",
         "--no-emit-index-url", f"--python-version={resolution.python}",
