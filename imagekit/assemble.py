@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from imagekit import base, pipeline, record, tag
+from imagekit import base, pipeline, record, scratch, tag
 from imagekit import report as reports
 from imagekit.engines import buildkit
 from imagekit.engines.docker_api import Engine
 from imagekit.errors import BuildFailed, NotProven, Surroundings
 from imagekit.lock.model import Lock
-from imagekit.lock.uv import cache
 from imagekit.pipeline import Say
 from imagekit.profile import Profile
 from imagekit.record import Record
 from imagekit.render import Context
+from imagekit.scratch import cache
 from imagekit.site import Site
 from imagekit.smoke import runner
 
@@ -115,8 +113,8 @@ def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image:
     if not built_before:
         pipeline.needs_disk(lock, engine.free_disk())
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="imagekit-context-") as name, pipeline.secrets(site) as secrets:
-        folder = Path(name) / "context"
+    with scratch.folder("context") as top, pipeline.secrets(site) as secrets:
+        folder = top / "context"
         pipeline.write_context(context, folder, lock, site)
         built = buildkit.build(
             folder, log=log, secrets=secrets, arguments={"BASE": base_image},

@@ -6,10 +6,10 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from imagekit import scratch
 from imagekit.engines.docker_api import Engine
 from imagekit.errors import Surroundings
 
@@ -47,8 +47,8 @@ def bootstrap(engine: Engine, suite: str, packages: tuple[str, ...], say: Callab
             hint="apt-get install mmdebstrap, or name an image: --base image:debian:bookworm",
         )
     say(f"making {REPOSITORY}:{suite} from distribution packages (once, about 20 s)")
-    with tempfile.TemporaryDirectory(prefix="imagekit-base-") as folder:
-        tar = Path(folder) / "base.tar"
+    with scratch.folder("base") as folder:
+        tar = folder / "base.tar"
         _mmdebstrap(suite, packages, tar)
         digest = hashlib.sha256()
         with tar.open("rb") as file:
@@ -72,7 +72,7 @@ def _mmdebstrap(suite: str, packages: tuple[str, ...], tar: Path) -> None:
     }
     process = subprocess.Popen(
         [*call, suite, str(tar)], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True, preexec_fn=scratch.die_with_parent,
     )  # fmt: skip
     try:
         output, _ = process.communicate()

@@ -8,20 +8,19 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from imagekit import render, resources
+from imagekit import render, resources, scratch
 from imagekit import site as sites
 from imagekit.compat.resolve import again, resolve
 from imagekit.errors import ImpossibleWish, Surroundings, UsageError
 from imagekit.lock.model import Lock, Package, dump, file_name, read, stale, write
-from imagekit.lock.uv import cache
 from imagekit.profile import Profile, Wishes, load
 from imagekit.resolution import Resolution, Want
+from imagekit.scratch import cache
 from imagekit.site import Site
 from imagekit.wheels import Store
 
@@ -86,7 +85,7 @@ def locked(
     if previous and dump(previous.model_copy(update={"created": lock.created})) == dump(lock):
         say("lock", f"{_shown(path)}, nothing newer; unchanged since {previous.created}")
         return previous, path
-    if path.is_relative_to(resources.profiles()) and not os.access(path.parent, os.W_OK):
+    if path.is_relative_to(resources.profiles()) and resources.installed():
         path = Path("locks") / profile.name / path.name
     write(lock, path)
     why = f"refreshed ({changed} changed)" if changed else "upgraded" if previous else "made"
@@ -196,8 +195,7 @@ def build_lock(name: str, say: Say) -> Iterator[None]:
 @contextlib.contextmanager
 def secrets(site: Site) -> Iterator[dict[str, Path]]:
     """What a build may read and never keeps: the CA bundle, and the index where it is not the default one."""
-    with tempfile.TemporaryDirectory(prefix="imagekit-secrets-") as name:
-        folder = Path(name)
+    with scratch.folder("secrets") as folder:
         found = {"ca": Path(site.ca)} if site.ca else {}
         if site.default_index:
             pip, uv = folder / "pip.conf", folder / "uv.toml"

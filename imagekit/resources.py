@@ -13,6 +13,11 @@ def _folder(name: str) -> Path:
     return inside if inside.is_dir() else _CHECKOUT / name
 
 
+def installed() -> bool:
+    """Whether this is an installed package, whose files are not the user's to change, and no checkout."""
+    return (_PACKAGE / "_files").is_dir()
+
+
 def templates() -> Path:
     return _folder("templates")
 

@@ -7,12 +7,12 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagekit import scratch
 from imagekit.errors import BuildFailed, Surroundings
 from imagekit.site import scrub
 
@@ -68,8 +68,8 @@ def build(
 
     Raises BuildFailed with the failing step's last lines and a hint. Ctrl-C stops the build and is raised again.
     """
-    with tempfile.TemporaryDirectory(prefix="imagekit-build-") as name:
-        iid = Path(name) / "iid"
+    with scratch.folder("build") as folder:
+        iid = folder / "iid"
         call = [*command(), "--progress=plain"]
         if call[1] == "buildx":
             # attestations would make an index, which the classic image store cannot hold
@@ -93,9 +93,16 @@ def _run(call: list[str], log: Path, on_line: Callable[[str], None]) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     # its own session: Ctrl-C in the terminal reaches imagekit alone, which then stops the build in order
     process = subprocess.Popen(
-        call, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
-        text=True, errors="replace", env={**os.environ, "DOCKER_BUILDKIT": "1", "NO_COLOR": "1"},
-    )  # fmt: skip
+        call,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=scratch.die_with_parent,
+        text=True,
+        errors="replace",
+        env={**os.environ, "DOCKER_BUILDKIT": "1", "NO_COLOR": "1"},
+    )
     assert process.stderr is not None
     try:
         with log.open("w", encoding="utf-8") as file:

@@ -19,11 +19,15 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from imagekit.errors import Surroundings
+from imagekit.scratch import alive
 
 API_TIMEOUT = 60
 """Seconds without an answer of the engine."""
 
 IMPORT_TIMEOUT = 900
+RUN_LABEL = "io.imagekit.run"
+"""On every container that imagekit starts: the process id, so that a later run removes those of a killed one."""
+
 OLDEST = (20, 10)
 """First engine whose BuildKit knows RUN --mount without a syntax line."""
 
@@ -119,7 +123,7 @@ class Engine:
         with self._container(
             image=image, command=command, user=user, environment=environment or {}, entrypoint=entrypoint,
             network_mode="none", mem_limit=memory, shm_size=shm, device_requests=request, pids_limit=4096,
-            labels={"io.imagekit.run": str(os.getpid())},
+            labels={RUN_LABEL: str(os.getpid())},
         ) as container:  # fmt: skip
             timed_out = False
             try:
@@ -136,8 +140,16 @@ class Engine:
             err = container.logs(stdout=False, stderr=True).decode(errors="replace")
             return Result(code, out, err, timed_out)
 
+    def sweep(self) -> None:
+        """Remove the containers of imagekits that were killed on this machine."""
+        for container in self.client.containers.list(all=True, filters={"label": RUN_LABEL}):
+            if not alive(container.labels[RUN_LABEL]):
+                with contextlib.suppress(NotFound, APIError):
+                    container.remove(force=True, v=True)
+
     @contextlib.contextmanager
     def _container(self, **settings: Any) -> Iterator[Any]:
+        self.sweep()
         try:
             container = self.client.containers.create(**settings)
         except ImageNotFound:

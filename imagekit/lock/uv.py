@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -17,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from imagekit import scratch
 from imagekit.errors import Error, ImpossibleWish, Surroundings
 from imagekit.resolution import Resolution, Want
 from imagekit.site import Site, scrub, tomllib
@@ -60,8 +60,7 @@ def compile(
 
     Raises ImpossibleWish when no set of versions fits, Surroundings when an index does not answer.
     """
-    with tempfile.TemporaryDirectory(prefix="imagekit-lock-") as name:
-        folder = Path(name)
+    with scratch.folder("lock") as folder:
         (folder / "pyproject.toml").write_text(_pyproject(wants, resolution, site))
         (folder / "constraints.txt").write_text("".join(f"{line}\n" for line in constraints))
         (folder / "excludes.txt").write_text("".join(f"{line}\n" for line in excludes))
@@ -105,16 +104,12 @@ def environment(site: Site) -> dict[str, str]:
     env |= {
         "LANG": "C.UTF-8",
         "UV_PYTHON_DOWNLOADS": "never",
-        "UV_CACHE_DIR": str(cache() / "uv"),
-        "HOME": str(cache()),
+        "UV_CACHE_DIR": str(scratch.cache() / "uv"),
+        "HOME": str(scratch.cache()),
     }
     if site.ca:
         env["SSL_CERT_FILE"] = site.ca
     return env
-
-
-def cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagekit"
 
 
 def _run(folder: Path, resolution: Resolution, site: Site, arguments: list[str]) -> None:
