@@ -179,6 +179,8 @@ def load(name: str) -> Profile:
             raise UsageError(f"{path.name}: extends: more than {DEPTH} profiles deep")
         seen.append(path)
         raw = _read(path)
+        if "extends" in raw and not raw["extends"]:
+            problems.append(f"{path.name}: extends: is empty; give it a value or delete the line")
         parent = raw.pop("extends", None)
         problems += _check(path, raw)
         chain.append(raw)

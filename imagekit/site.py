@@ -177,7 +177,11 @@ def masked(url: str) -> str:
 
 def scrub(text: str) -> str:
     """Hosts out of a text: a mirror's name must not show in a log."""
-    return re.sub(r"\b(https?|file)://[^\s`'\")>]+", lambda m: "<index>/" + m[0].rstrip("/").rsplit("/", 1)[-1], text)
+    return re.sub(r"\b(?:https?|file)://[^/\s`'\")>]*([^\s`'\")>]*)", lambda m: "<index>/" + _last(m[1]), text)
+
+
+def _last(path: str) -> str:
+    return path.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
 
 
 def _read(path: Path) -> Settings:

@@ -71,7 +71,8 @@ class Room:
 
     def leftovers(self) -> list[str]:
         """Temporary files of imagekit."""
-        return sorted(path.name for path in self.temporary.iterdir())
+        places = [self.temporary, self.cache / "imagekit/tmp"]
+        return sorted(path.name for place in places if place.is_dir() for path in place.iterdir())
 
 
 def docker(*arguments: str, **options: object) -> str:

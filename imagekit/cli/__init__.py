@@ -68,8 +68,13 @@ def run() -> int:
     """Run the command line; the exit code of errors.py."""
     # looking for plugins of pydantic in every installed distribution takes a tenth of the start-up time
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+    from imagekit.cli.output import settle
+
     try:
-        imagekit.main(standalone_mode=False)
+        try:
+            imagekit.main(standalone_mode=False)
+        finally:
+            settle()
     except click.exceptions.Exit as done:
         return int(done.exit_code)
     except click.ClickException as error:

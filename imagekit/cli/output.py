@@ -4,6 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+
+_moving: list[Status] = []
+"""The one moving line, if there is one now."""
+
+
+def settle() -> None:
+    """End the moving line, so that what follows starts on a line of its own."""
+    while _moving:
+        _moving.pop().stop()
 
 
 class Lines:
@@ -19,10 +33,18 @@ class Lines:
             return
         if stage == "~":
             if self.live:
-                took = int(time.monotonic() - self.started)
-                print(
-                    f"\r\x1b[K{'build':<8} {text[:88]} {took // 60}:{took % 60:02}", end="", file=sys.stderr, flush=True
-                )
+                self._move(text)
             return
-        clear = "\r\x1b[K" if self.live else ""
-        print(f"{clear}{stage:<8} {text}".rstrip(), file=sys.stderr, flush=True)
+        settle()
+        print(f"{stage:<8} {text}".rstrip(), file=sys.stderr, flush=True)
+
+    def _move(self, text: str) -> None:
+        from rich.console import Console
+        from rich.markup import escape
+
+        took = int(time.monotonic() - self.started)
+        line = escape(f"{text[:90]}  {took // 60}:{took % 60:02}")
+        if not _moving:
+            _moving.append(Console(stderr=True).status(line, spinner="line"))
+            _moving[0].start()
+        _moving[0].update(line)

@@ -9,7 +9,7 @@ from imagekit.errors import UsageError
 
 def torch(text: str) -> tuple[str, str]:
     """(version, variant or ""): "v2.4.1+cu121" is ("2.4.1", "cu121"). The version may be a minor, as "2.9"."""
-    match = re.fullmatch(r"[vV]?(\d+\.\d+(?:\.\d+)?)(?:\+(cu\d{3}))?", text.strip())
+    match = re.fullmatch(r"[vV]?(\d+\.\d+(?:\.\d+)?)(?:\+(cu\d{3}))?", text.strip(), re.ASCII)
     if not match:
         raise UsageError(f"{text!r} is not a torch version", hint="write it as 2.9, v2.9 or 2.9.1")
     return match[1], match[2] or ""
@@ -17,10 +17,10 @@ def torch(text: str) -> tuple[str, str]:
 
 def cuda(text: str) -> str:
     """ "cu121", "121", "12.1" and "12.1.1" are "12.1"."""
-    plain = re.fullmatch(r"(\d{1,2})\.(\d)(?:\.\d+)?", text.strip())
+    plain = re.fullmatch(r"(\d{1,2})\.(\d)(?:\.\d+)?", text.strip(), re.ASCII)
     if plain:
         return f"{plain[1]}.{plain[2]}"
-    short = re.fullmatch(r"(?:cu|CU|cuda)?(\d{2})(\d)", text.strip())
+    short = re.fullmatch(r"(?:cu|CU|cuda)?(\d{2})(\d)", text.strip(), re.ASCII)
     if short:
         return f"{short[1]}.{short[2]}"
     raise UsageError(f"{text!r} is not a CUDA version", hint="write it as 12.1, cu121 or 121")
@@ -28,7 +28,7 @@ def cuda(text: str) -> str:
 
 def python(text: str) -> str:
     """ "3.11", "3.11.9", "py311", "cp311" and "311" are "3.11"."""
-    match = re.fullmatch(r"(?:py|cp|python)?3\.?(\d{1,2})(?:\.\d+)?", text.strip())
+    match = re.fullmatch(r"(?:py|cp|python)?3\.?(\d{1,2})(?:\.\d+)?", text.strip(), re.ASCII)
     if not match:
         raise UsageError(f"{text!r} is not a Python version", hint="write it as 3.11")
     return f"3.{match[1]}"

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from rooms import PATIENCE, Room, docker, tags
@@ -26,16 +26,19 @@ esac
 """
 
 
-@pytest.fixture
-def slow(room: Room) -> Room:
-    """A room whose builds run every step, so that there is something to interrupt."""
+@contextlib.contextmanager
+def every_step(room: Room, wanted: bool = True) -> Iterator[None]:
+    """What is started meanwhile builds without the cache, so that there is something to interrupt."""
+    if not wanted:
+        yield
+        return
     shim = room.folder / "bin/docker"
     shim.parent.mkdir()
     shim.write_text(SHIM.format(docker=shutil.which("docker")))
     shim.chmod(0o755)
     room.extra["PATH"] = f"{shim.parent}:{os.environ['PATH']}"
-    room.cache = room.state / "cache"
-    return room
+    yield
+    del room.extra["PATH"]
 
 
 def line(start: str) -> Await:
@@ -53,8 +56,9 @@ def line(start: str) -> Await:
 
 def step(room: Room, process: subprocess.Popen[str]) -> None:
     """Until the build's log tells that a step runs."""
+    (profile,) = room.folder.glob("tiny-*.yaml")
     while process.poll() is None:
-        if any("] RUN" in log.read_text() for log in (room.state / "cache/imagekit/logs").glob("*.log")):
+        if any("] RUN" in log.read_text() for log in (room.cache / "imagekit/logs").glob(f"{profile.stem}-*.log")):
             return
         time.sleep(0.01)
     pytest.fail("it ended before its first step")
@@ -99,40 +103,41 @@ def children(session: int) -> list[str]:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_ctrl_c(slow: Room, point: str) -> None:
-    path, name = slow.profile(f'env: {{POINT: "{point}"}}\n')
-    process = slow.start("build", path)
-    POINTS[point](slow, process)
+def test_ctrl_c(room: Room, point: str) -> None:
+    path, name = room.profile(f'env: {{POINT: "{point}"}}\n')
+    with every_step(room, point == "step"):
+        process = room.start("build", path)
+    POINTS[point](room, process)
     code, err = end(process, signal.SIGINT, group=point in ("resolve", "plan"))
     assert code == 130, err
     assert "interrupted" in err and "Traceback" not in err
-    nothing_is_left(slow, process, name)
-    del slow.extra["PATH"]
-    assert slow.good("build", path).stdout.startswith("sha256:")
+    nothing_is_left(room, process, name)
+    assert room.good("build", path).stdout.startswith("sha256:")
 
 
-def test_sigterm_is_an_interrupt(slow: Room) -> None:
-    path, name = slow.profile("")
-    process = slow.start("build", path)
-    step(slow, process)
+def test_sigterm_is_an_interrupt(room: Room) -> None:
+    path, name = room.profile("")
+    with every_step(room):
+        process = room.start("build", path)
+    step(room, process)
     assert end(process, signal.SIGTERM)[0] == 130
-    nothing_is_left(slow, process, name)
+    nothing_is_left(room, process, name)
 
 
 @pytest.mark.parametrize("point", ["lock", "step", "prove"])
-def test_sigkill(slow: Room, point: str) -> None:
+def test_sigkill(room: Room, point: str) -> None:
     """Nobody can clean up after itself then; the next build does, and is not in the way of itself."""
-    path, name = slow.profile(f'env: {{KILL: "{point}"}}\n')
-    process = slow.start("build", path)
-    POINTS[point](slow, process)
+    path, name = room.profile(f'env: {{KILL: "{point}"}}\n')
+    with every_step(room, point == "step"):
+        process = room.start("build", path)
+    POINTS[point](room, process)
     end(process, signal.SIGKILL)
     assert [tag for tag in tags() if name in tag] == []
-    for lock in (slow.folder / "locks").rglob("*.json"):
+    for lock in (room.folder / "locks").rglob("*.json"):
         read(lock)
-    del slow.extra["PATH"]
-    slow.good("build", path)
+    room.good("build", path)
     assert docker("ps", "-aq", "--filter", f"label=io.imagekit.run={process.pid}") == ""
-    assert slow.leftovers() == []
+    assert room.leftovers() == []
 
 
 def test_two_builds_at_once_of_one_profile(room: Room) -> None:
@@ -152,12 +157,12 @@ def test_two_builds_at_once_of_two_profiles(room: Room) -> None:
     assert answers[0][0] != answers[1][0]
 
 
-def test_a_build_waits_for_another_of_the_same_tag(slow: Room) -> None:
-    path, _ = slow.profile('env: {TWO: "waits"}\n')
-    first = slow.start("build", path)
-    step(slow, first)
-    del slow.extra["PATH"]
-    second = slow.start("build", path)
+def test_a_build_waits_for_another_of_the_same_tag(room: Room) -> None:
+    path, _ = room.profile('env: {TWO: "waits"}\n')
+    with every_step(room):
+        first = room.start("build", path)
+    step(room, first)
+    second = room.start("build", path)
     assert second.stderr
     seen = []
     for text in second.stderr:
