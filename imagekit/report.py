@@ -46,6 +46,8 @@ class Report:
 def parse(line: str) -> Check:
     """One line of the smoke program's output. Raises ValueError for anything else."""
     raw = json.loads(line)
+    if not isinstance(raw, dict):
+        raise ValueError(f"{line[:100]!r} is not a result")
     known = {key: str(raw.get(key) or "") for key in ("found", "expected", "because", "on_gpu", "fix", "reason")}
     figures = tuple(sorted((raw.get("figures") or {}).items()))
     return Check(str(raw["check"]), str(raw["stage"]), str(raw["status"]), float(raw["seconds"]), figures, **known)
@@ -102,7 +104,7 @@ def junit(report: Report) -> str:
     errors = sum(check.status == "ERROR" for check in report.checks) + bool(report.problem)
     skipped = sum(check.status == "SKIP" for check in report.checks)
     suite = ElementTree.Element(
-        "testsuite", name="imagekit", tests=str(len(report.checks)), failures=str(bad), errors=str(errors),
+        "testsuite", name="imagekit", tests=str(len(report.checks) + bool(report.problem)), failures=str(bad), errors=str(errors),
         skipped=str(skipped), time=f"{report.seconds:.1f}",
     )  # fmt: skip
     for check in report.checks:
@@ -112,7 +114,8 @@ def junit(report: Report) -> str:
         kind = {"FAIL": "failure", "ERROR": "error", "SKIP": "skipped"}.get(check.status)
         if kind:
             text = "\n".join(t for t in (check.found, check.expected, check.because, check.fix) if t)
-            ElementTree.SubElement(case, kind, message=check.reason or check.because or check.found).text = _xml(text)
+            message = _xml(check.reason or check.because or check.found)
+            ElementTree.SubElement(case, kind, message=message).text = _xml(text)
     if report.problem:
         case = ElementTree.SubElement(suite, "testcase", classname="imagekit", name="program", time="0")
         ElementTree.SubElement(case, "error", message=_xml(report.problem))

@@ -1,36 +1,45 @@
-"""Write the goldens anew (`make golden`): the Dockerfiles of the committed locks, byte for byte; the diff is the review."""
+"""Write the Dockerfiles that tests/unit/test_render.py compares byte for byte: `make golden`; the diff is the review.
+
+A golden is made from a committed lock: that of profiles/locks/<profile>/ for the profile's own versions, or, for a
+profile whose lock depends on a local index, the lock.json beside it.
+"""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from imagekit import render, resources
-from imagekit.lock.model import read
+from imagekit.compat.resolve import resolve
+from imagekit.lock.model import Lock, file_name, read
+from imagekit.profile import Wishes, load
 
 HERE = Path(__file__).parent
+PROFILES = ("base", "tiny", "video-llm")
 
 
-def expected() -> dict[str, str]:
-    """profile -> Dockerfile, for every profile that has a committed lock; and one without COPY --link."""
-    result = {}
-    for path in sorted((resources.profiles() / "locks").glob("*/*.json")):
-        lock = read(path)
-        result[path.parent.name] = render.context(lock).dockerfile
-    result["video-llm-nolink"] = render.context(
-        read(next((resources.profiles() / "locks/video-llm").glob("*.json"))), link=False
-    ).dockerfile
-    return result
+def lock_of(profile: str) -> Lock | None:
+    shipped = resources.profiles() / "locks" / profile / file_name(resolve(load(profile), Wishes()))
+    path = shipped if shipped.is_file() else HERE / profile / "lock.json"
+    return read(path) if path.is_file() else None
 
 
-def main() -> int:
-    for name, text in expected().items():
-        folder = HERE / name
-        folder.mkdir(exist_ok=True)
-        (folder / "Dockerfile").write_text(text)
-        print(folder / "Dockerfile")
-    return 0
+def dockerfile(profile: str) -> str:
+    lock = lock_of(profile)
+    assert lock is not None, f"there is no lock of {profile}"
+    return render.context(lock).dockerfile
+
+
+def main() -> None:
+    for profile in PROFILES:
+        path = HERE / profile / "Dockerfile"
+        if lock_of(profile) is None:
+            print(f"{profile}: no lock, no golden")
+            continue
+        path.parent.mkdir(exist_ok=True)
+        old = path.read_text() if path.is_file() else ""
+        path.write_text(dockerfile(profile))
+        print(f"{profile}: {'unchanged' if old == path.read_text() else 'written'}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
