@@ -14,7 +14,7 @@ test: $(VENV)/dev system engine lint
 	IMAGEKIT_REQUIRE_ENGINE=1 python -m pytest tests -m "not acceptance"
 
 unit: $(VENV)/dev
-	python -m pytest tests/unit tests/golden
+	python -m pytest tests/unit
 
 integration: $(VENV)/dev system engine
 	IMAGEKIT_REQUIRE_ENGINE=1 python -m pytest tests/integration -m "not image"

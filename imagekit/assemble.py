@@ -141,7 +141,9 @@ def _record(
 ) -> Record:
     import hashlib
 
-    text = json.dumps([context.plan.key, context.dockerfile, asked["system"], asked["built"]], sort_keys=True)
+    text = json.dumps(
+        [context.plan.key, context.dockerfile, base_image, asked["system"], asked["built"]], sort_keys=True
+    )
     key = hashlib.sha256(text.encode()).hexdigest()
     first = next((old.created for old in record.all_of(profile_tag) if old.key == key), pipeline.today())
     return Record(

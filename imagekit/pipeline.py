@@ -67,7 +67,7 @@ def locked(
     """The lock that answers this resolution: as it is, refreshed, or made; a line says which."""
     path = lock_path(profile, resolution)
     previous = read(path) if path.is_file() else None
-    again = f"imagekit lock {profile.name}"
+    again = _lock_command(profile, resolution)
     if options.frozen:
         if previous is None:
             raise UsageError(f"there is no lock {path}", hint=again)
@@ -91,6 +91,17 @@ def locked(
     why = f"refreshed ({changed} changed)" if changed else "upgraded" if previous else "made"
     say("lock", f"{_shown(path)}, {why}; {len(lock.packages)} packages")
     return lock, path
+
+
+def _lock_command(profile: Profile, resolution: Resolution) -> str:
+    """What makes this lock: the profile as it can be called from here, and the versions that are not its own."""
+    project = Path(profile.folder) / "imagekit.yaml"
+    file = Path(profile.folder) / f"{profile.name}.yaml"
+    name = profile.name if not profile.folder else f"./{project if not file.is_file() else file}"
+    name = name.replace(".//", "/")
+    axes = ("torch", "cuda", "python")
+    wished = [axis for axis in axes if getattr(profile, axis) not in (None, getattr(resolution, axis))]
+    return " ".join(["imagekit lock", name, *(f"--{axis} {getattr(resolution, axis)}" for axis in wished)])
 
 
 ROUNDS = 5

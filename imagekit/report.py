@@ -104,7 +104,8 @@ def junit(report: Report) -> str:
     errors = sum(check.status == "ERROR" for check in report.checks) + bool(report.problem)
     skipped = sum(check.status == "SKIP" for check in report.checks)
     suite = ElementTree.Element(
-        "testsuite", name="imagekit", tests=str(len(report.checks) + bool(report.problem)), failures=str(bad), errors=str(errors),
+        "testsuite", name="imagekit", tests=str(len(report.checks) + bool(report.problem)), failures=str(bad),
+        errors=str(errors),
         skipped=str(skipped), time=f"{report.seconds:.1f}",
     )  # fmt: skip
     for check in report.checks:

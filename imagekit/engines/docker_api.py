@@ -47,7 +47,7 @@ class Engine:
         try:
             self.client = docker.from_env(timeout=API_TIMEOUT)
             self.version = str(self.client.version()["Version"])
-        except (DockerException, requests.RequestException) as error:
+        except (DockerException, requests.RequestException, ValueError) as error:  # ValueError: a port out of range
             raise _unreachable(str(error)) from None
         self.endpoint = str(self.client.api.base_url).replace("http+docker://localhost", "the local socket")
         numbers = tuple(int(part) for part in self.version.split("+")[0].split(".")[:2] if part.isdigit())

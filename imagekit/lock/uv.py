@@ -88,8 +88,6 @@ def _pyproject(wants: tuple[Want, ...], resolution: Resolution, site: Site) -> s
     for build in resolution.builds:
         requires = ", ".join(_quoted(line) for line in build.requires)
         lines += ["[[tool.uv.dependency-metadata]]", f'name = "{build.package}"', f"requires-dist = [{requires}]"]
-    if site.default_index:
-        lines += ["[[tool.uv.index]]", 'name = "pypi"', f"url = {_quoted(site.default_index)}", "default = true"]
     return "\n".join(lines) + "\n"
 
 
@@ -109,6 +107,9 @@ def environment(site: Site) -> dict[str, str]:
     }
     if site.ca:
         env["SSL_CERT_FILE"] = site.ca
+    if site.default_index:
+        # not in the project file: --no-config makes uv read no [[tool.uv.index]] but those that a source names
+        env["UV_DEFAULT_INDEX"] = site.default_index
     return env
 
 

@@ -53,7 +53,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(engine: Engine, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Room, subprocess.CompletedProcess[str]]:
+def built(
+    engine: Engine, shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Room, subprocess.CompletedProcess[str]]:
     """A room in which tiny was built, and what the build printed."""
     room = rooms.make(tmp_path_factory.mktemp("built"), shared)
     return room, room.good("build", "tiny")

@@ -20,7 +20,18 @@ PROFILE_TAG = "pytorch:2.4.1-cuda12.1-tiny"
 def test_stdout_is_one_line_that_docker_run_takes(built: Built) -> None:
     _, done = built
     assert re.fullmatch(r"sha256:[0-9a-f]{64}\n", done.stdout)
-    assert docker("run", "--rm", "--network=none", done.stdout.strip(), "python", "-c", "import torch; print(torch.__version__)") == "2.4.1+cu121"
+    assert (
+        docker(
+            "run",
+            "--rm",
+            "--network=none",
+            done.stdout.strip(),
+            "python",
+            "-c",
+            "import torch; print(torch.__version__)",
+        )
+        == "2.4.1+cu121"
+    )
 
 
 def test_stderr_is_short_and_starts_each_stage_with_its_name(built: Built) -> None:

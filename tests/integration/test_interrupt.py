@@ -138,6 +138,8 @@ def test_sigkill(room: Room, point: str) -> None:
     room.good("build", path)
     assert docker("ps", "-aq", "--filter", f"label=io.imagekit.run={process.pid}") == ""
     assert room.leftovers() == []
+    running = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout
+    assert f"imagekit/tmp/{process.pid}-" not in running, "the build goes on without its imagekit"
 
 
 def test_two_builds_at_once_of_one_profile(room: Room) -> None:

@@ -122,7 +122,9 @@ def test_a_package_that_nobody_has(room: Room) -> None:
 
 
 def test_requirements_that_fight(room: Room, tmp_path: Path) -> None:
-    url = standins.index(tmp_path / "acme", [standins.torch(), standins.Wheel("acme-app", "1.0", requires=("six<1.10",))])
+    url = standins.index(
+        tmp_path / "acme", [standins.torch(), standins.Wheel("acme-app", "1.0", requires=("six<1.10",))]
+    )
     standins.site_file(room.folder, url, only=["torch", "acme-*"])
     path, _ = room.profile("packages: [acme-app, six >=1.16]\n")
     done = room.run("lock", path)

@@ -20,7 +20,9 @@ def derived(built: object) -> Iterator[object]:
 
     def make(*lines: str) -> str:
         text = "\n".join([f"FROM {TINY}", "USER root", *lines, "USER 1000:0"])
-        subprocess.run(["docker", "build", "-q", "-t", name, "-"], input=text, text=True, check=True, capture_output=True)
+        subprocess.run(
+            ["docker", "build", "-q", "-t", name, "-"], input=text, text=True, check=True, capture_output=True
+        )
         return name
 
     yield make

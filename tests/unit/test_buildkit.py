@@ -49,18 +49,25 @@ def failure(tmp_path: Path, text: str) -> BuildFailed | Surroundings:
 
 def failing(*lines: str) -> str:
     body = "".join(f"#9 {n}.5 {line}\n" for n, line in enumerate(lines))
-    return f"{GOOD}\n#9 [wheels-torch 2/2] RUN uv pip install\n{body}#9 ERROR: process \"/bin/sh\" did not complete: exit code: 1\n"
+    return f'{GOOD}\n#9 [wheels-torch 2/2] RUN uv pip install\n{body}#9 ERROR: process "/bin/sh" did not complete: exit code: 1\n'
 
 
 def test_steps_are_counted_as_they_ended() -> None:
     steps, progress = read(GOOD)
     assert {number for number, step in steps.items() if step.cached} == {"5"}
     assert {number for number, step in steps.items() if step.done} == {"1", "5", "6", "7"}
-    assert progress == ["[system 1/2] FROM example/base:bookworm", "[builder 2/3] RUN apt-get update", "[wheels-rest 1/1] RUN uv pip install"]
+    assert progress == [
+        "[system 1/2] FROM example/base:bookworm",
+        "[builder 2/3] RUN apt-get update",
+        "[wheels-rest 1/1] RUN uv pip install",
+    ]
 
 
 def test_a_step_that_goes_on_keeps_its_lines() -> None:
-    assert [line for line in read(GOOD)[0]["6"].lines if not line.startswith("[")] == ["Get:1 somewhere", "Reading package lists"]
+    assert [line for line in read(GOOD)[0]["6"].lines if not line.startswith("[")] == [
+        "Get:1 somewhere",
+        "Reading package lists",
+    ]
 
 
 def test_noise_is_no_step() -> None:

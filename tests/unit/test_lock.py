@@ -102,7 +102,10 @@ def test_the_wheel_that_an_installer_in_the_image_would_take() -> None:
         return found.name if found else None
 
     pure, abi3 = "x-1-py3-none-any.whl", "x-1-cp38-abi3-manylinux_2_28_x86_64.whl"
-    own, legacy = "x-1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "x-1-cp311-cp311-manylinux1_x86_64.whl"
+    own, legacy = (
+        "x-1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+        "x-1-cp311-cp311-manylinux1_x86_64.whl",
+    )
     assert best(pure, abi3, own, legacy) == own
     assert best(pure, abi3) == abi3
     assert best(legacy, abi3) == legacy

@@ -66,7 +66,9 @@ def test_an_unknown_parent_names_the_child() -> None:
 def test_an_unknown_feature_is_answered_with_the_one_that_is_meant() -> None:
     with pytest.raises(UsageError) as error:
         resolve(loaded("extends: base\nfeatures: [compiler, zzz]\n"), Wishes())
-    assert "features: compiler: did you mean compile?" in str(error.value) and "features: zzz: there are " in str(error.value)
+    assert "features: compiler: did you mean compile?" in str(error.value) and "features: zzz: there are " in str(
+        error.value
+    )
 
 
 @pytest.mark.parametrize("field", ["torch", "cuda", "python"])
@@ -79,7 +81,9 @@ def test_a_version_without_quotes_is_refused(field: str, value: str) -> None:
 
 def test_all_problems_are_told_at_once() -> None:
     message = refused("extends: base\npython: 3.10\npackages: ['six >=']\nfoo: 1\napt: jq\ntorch:\n")
-    assert [field for field in ("python", "packages.0", "foo", "apt", "torch") if f"mine.yaml: {field}: " not in message] == []
+    assert [
+        field for field in ("python", "packages.0", "foo", "apt", "torch") if f"mine.yaml: {field}: " not in message
+    ] == []
 
 
 def test_problems_of_a_parent_name_the_parent() -> None:
@@ -134,7 +138,7 @@ def test_extends_is_one_name(parent: str) -> None:
         ("about: [\n", "mine.yaml:"),
         ("about: !!python/object/apply:os.system ['true']\n", "mine.yaml:"),
         ("? [a, b]\n: c\n", "mine.yaml:"),
-        ("about: \"\x00\"\n", "mine.yaml"),
+        ('about: "\x00"\n', "mine.yaml"),
         ("1: 2\n", "1: unknown key"),
         ("packages: ['six @ https://example.org/six.whl']\n", "names a URL"),
         ("packages: six\n", "packages"),
@@ -173,7 +177,10 @@ def test_packages_merge_by_normalised_name() -> None:
 
 
 def test_remove_takes_out_what_was_inherited() -> None:
-    write("packages: [pillow_simd, six]\napt: [ffmpeg, jq]\nfeatures: [compile]\nreplace: {pillow: pillow-simd}\n", "parent.yaml")
+    write(
+        "packages: [pillow_simd, six]\napt: [ffmpeg, jq]\nfeatures: [compile]\nreplace: {pillow: pillow-simd}\n",
+        "parent.yaml",
+    )
     merged = loaded("extends: ./parent.yaml\nremove: [Pillow.SIMD, ffmpeg, compile]\n")
     assert (merged.packages, merged.apt, merged.features, merged.replace) == (["six"], ["jq"], [], {})
 

@@ -14,7 +14,14 @@ from imagekit.smoke import runner
 
 PASS = Check("versions", "static", "PASS", 0.2, (("locked", 8),))
 FAIL = Check(
-    "env", "static", "FAIL", 1.0, found="LANG=C is not UTF-8\n\x1b[31mred\x00", expected="C.UTF-8", because="ENV lines", fix="x"
+    "env",
+    "static",
+    "FAIL",
+    1.0,
+    found="LANG=C is not UTF-8\n\x1b[31mred\x00",
+    expected="C.UTF-8",
+    because="ENV lines",
+    fix="x",
 )
 SKIP = Check("gpu", "gpu", "SKIP", reason="no GPU here")
 ERROR = Check("imports", "cpu", "ERROR", 61.4, reason="not finished after 60 s")
@@ -22,12 +29,21 @@ ERROR = Check("imports", "cpu", "ERROR", 61.4, reason="not finished after 60 s")
 
 def lines(*checks: Check) -> str:
     return "\n".join(
-        json.dumps({"check": c.name, "stage": c.stage, "status": c.status, "seconds": c.seconds, "reason": c.reason}) for c in checks
+        json.dumps({"check": c.name, "stage": c.stage, "status": c.status, "seconds": c.seconds, "reason": c.reason})
+        for c in checks
     )
 
 
 def test_a_line_of_the_program_is_read() -> None:
-    raw = {"check": "a", "stage": "cpu", "status": "PASS", "seconds": 1.5, "figures": {"b": 2, "a": 1}, "found": None, "new": 1}
+    raw = {
+        "check": "a",
+        "stage": "cpu",
+        "status": "PASS",
+        "seconds": 1.5,
+        "figures": {"b": 2, "a": 1},
+        "found": None,
+        "new": 1,
+    }
     assert report.parse(json.dumps(raw)) == Check("a", "cpu", "PASS", 1.5, (("a", 1), ("b", 2)))
 
 

@@ -91,6 +91,8 @@ def test_numpy_2_is_held_back_from_a_torch_that_was_built_for_numpy_1() -> None:
 
 
 def test_a_setuptools_that_triton_forgot_to_ask_for_is_added() -> None:
-    wanted = [want for want in resolve(load("tiny"), Wishes(torch="2.4.1")).wants if want.requirement.startswith("setuptools")]
+    wanted = [
+        want for want in resolve(load("tiny"), Wishes(torch="2.4.1")).wants if want.requirement.startswith("setuptools")
+    ]
     assert wanted and wanted[0].why.startswith("fact ")
     assert samples.lock().resolution.wants == resolve(load("tiny"), Wishes()).wants

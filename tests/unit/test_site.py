@@ -44,7 +44,9 @@ def test_nothing_configured() -> None:
     assert [row.name for row in found.shown] == ["index pypi", "index pytorch"]
 
 
-@pytest.mark.parametrize("variable", ["PIP_EXTRA_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_INDEX", "PIP_FIND_LINKS", "UV_FIND_LINKS"])
+@pytest.mark.parametrize(
+    "variable", ["PIP_EXTRA_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_INDEX", "PIP_FIND_LINKS", "UV_FIND_LINKS"]
+)
 def test_extra_sources_of_the_environment_are_named_and_ignored(variable: str) -> None:
     found = host(**{variable: "https://a.example/simple https://b.example/simple"})
     assert [(row.origin, row.value) for row in found.ignored] == [
@@ -54,10 +56,15 @@ def test_extra_sources_of_the_environment_are_named_and_ignored(variable: str) -
 
 
 def test_extra_sources_of_pip_conf_and_uv_toml_are_named_and_ignored() -> None:
-    write(".config/pip/pip.conf", "[global]\nextra-index-url =\n  https://a.example/simple\n  https://b.example/simple\n")
+    write(
+        ".config/pip/pip.conf", "[global]\nextra-index-url =\n  https://a.example/simple\n  https://b.example/simple\n"
+    )
     write(".pip/pip.conf", "[install]\nfind-links = /srv/wheels\n")
     write("own.conf", "[global]\nextra-index-url = https://c.example/simple\n")
-    write(".config/uv/uv.toml", 'extra-index-url = ["https://d.example"]\n[[index]]\nname = "e"\nurl = "https://e.example"\n')
+    write(
+        ".config/uv/uv.toml",
+        'extra-index-url = ["https://d.example"]\n[[index]]\nname = "e"\nurl = "https://e.example"\n',
+    )
     found = host(PIP_CONFIG_FILE=str(Path("own.conf").resolve()))
     assert sorted(row.value for row in found.ignored) == [
         "/srv/wheels", "https://a.example/simple", "https://b.example/simple", "https://c.example/simple",
@@ -153,9 +160,17 @@ def test_a_site_file_that_is_named_and_not_there() -> None:
 
 
 def test_routes_are_by_normalised_name() -> None:
-    path = write("imagekit.toml", '[indexes.acme]\nurl = "https://acme.example/{variant}"\nonly = ["Acme_*", "torch"]\n')
+    path = write(
+        "imagekit.toml", '[indexes.acme]\nurl = "https://acme.example/{variant}"\nonly = ["Acme_*", "torch"]\n'
+    )
     found = load(path, {})
-    assert [found.route(name) for name in ("acme-sdk", "ACME.SDK", "torch", "torchvision", "acmesdk")] == ["acme", "acme", "acme", "", ""]
+    assert [found.route(name) for name in ("acme-sdk", "ACME.SDK", "torch", "torchvision", "acmesdk")] == [
+        "acme",
+        "acme",
+        "acme",
+        "",
+        "",
+    ]
     assert found.index_url("acme", "cu121") == "https://acme.example/cu121"
 
 

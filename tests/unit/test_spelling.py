@@ -12,7 +12,13 @@ from imagekit.errors import UsageError
 small = st.integers(0, 30)
 
 
-@given(small, small, st.none() | small, st.sampled_from(["", "v", "V"]), st.sampled_from(["", "+cu118", "+cu121", "+cu130"]))
+@given(
+    small,
+    small,
+    st.none() | small,
+    st.sampled_from(["", "v", "V"]),
+    st.sampled_from(["", "+cu118", "+cu121", "+cu130"]),
+)
 def test_every_way_to_write_a_torch(major: int, minor: int, patch: int | None, before: str, variant: str) -> None:
     version = f"{major}.{minor}" + (f".{patch}" if patch is not None else "")
     assert spelling.torch(f" {before}{version}{variant} ") == (version, variant.removeprefix("+"))
@@ -43,7 +49,9 @@ def test_anything_else_is_refused_with_how_to_write_it(text: str) -> None:
             assert "write it as" in error.hint
 
 
-@pytest.mark.parametrize("text", ["", "2", "two", "2.4.1.2", "2.4.1+rocm6", "-2.4", "2.4; rm -rf /", "2.4\n2.5", ">=2.4", "٢.٤"])
+@pytest.mark.parametrize(
+    "text", ["", "2", "two", "2.4.1.2", "2.4.1+rocm6", "-2.4", "2.4; rm -rf /", "2.4\n2.5", ">=2.4", "٢.٤"]
+)
 def test_what_is_not_a_torch(text: str) -> None:
     with pytest.raises(UsageError):
         spelling.torch(text)

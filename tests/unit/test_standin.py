@@ -24,7 +24,9 @@ def test_the_bytes_depend_on_names_and_versions_only() -> None:
     assert standin.wheel("pillow", "pillow-simd", "9.5.0.post1")[1] != content
 
 
-@pytest.mark.parametrize(("replacement", "upstream"), [("9.5.0.post2", "9.5.0"), ("12.1.1", "12.1.1"), ("1.0+cu121", "1.0")])
+@pytest.mark.parametrize(
+    ("replacement", "upstream"), [("9.5.0.post2", "9.5.0"), ("12.1.1", "12.1.1"), ("1.0+cu121", "1.0")]
+)
 def test_the_version_is_that_of_upstream(replacement: str, upstream: str) -> None:
     assert standin.version_of(replacement) == upstream
 
@@ -50,7 +52,15 @@ def test_installers_take_it_and_metadata_agrees(tmp_path: Path) -> None:
         (wheels / wheel.file).write_bytes(wheel.content())
     target = tmp_path / "target"
     call = [find_uv_bin(), "pip", "install", "-q", "--no-config", "--no-index", "--find-links", str(wheels)]
-    call += ["--python", sys.executable, "--target", str(target), "--cache-dir", str(tmp_path / "cache"), "needs-pillow"]
+    call += [
+        "--python",
+        sys.executable,
+        "--target",
+        str(target),
+        "--cache-dir",
+        str(tmp_path / "cache"),
+        "needs-pillow",
+    ]
     subprocess.run(call, check=True, capture_output=True, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
     assert (target / "PIL/__init__.py").is_file(), "the stand-in brings in what it stands for"
     (found,) = metadata.distributions(name="pillow", path=[str(target)])

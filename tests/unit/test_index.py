@@ -1,0 +1,154 @@
+"""A package index that is down, lacks a file, serves other bytes, or shows a certificate nobody trusts."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import standins
+from samples import folder_server, server, sha256
+
+from imagekit import cli, index
+from imagekit.errors import Surroundings
+
+SIX = standins.Wheel("six", "1.0")
+NEEDED = (standins.torch(), SIX, *(standins.Wheel(name, "80.0") for name in ("pip", "setuptools", "uv")))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an index of all that the profile ./mine.yaml needs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in (
+        "SSL_CERT_FILE",
+        "PIP_CERT",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "CI",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+    ):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    from importlib.metadata import version
+
+    monkeypatch.setattr("imagekit.site._pip_conf", lambda file: ([], []))
+    wheels = [*NEEDED[:-1], standins.Wheel("uv", version("uv"))]
+    standins.index(tmp_path, wheels)
+    (tmp_path / "mine.yaml").write_text('torch: "2.4.1"\ncuda: "12.1"\npython: "3.11"\npackages: [six]\n')
+    return tmp_path
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    call = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    call += [
+        "-subj",
+        "/CN=127.0.0.1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+    ]
+    call += ["-out", str(cert), "-keyout", str(key)]
+    subprocess.run(call, check=True, capture_output=True)
+    return cert, key
+
+
+def site(url: str, more: str = "") -> None:
+    Path("imagekit.toml").write_text(f'[indexes.pypi]\nurl = "{url}"\n{more}')
+
+
+def lock(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["imagekit", "lock", "./mine.yaml"])
+    code = cli.run()
+    return code, capsys.readouterr().err
+
+
+def test_a_whole_lock_from_a_mirror(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with server(folder_server(here)) as url:
+        site(f"{url}/simple")
+        code, err = lock(monkeypatch, capsys)
+    assert code == 0, err
+    text = (here / "locks/mine/2.4.1-cuda12.1-py311.json").read_text()
+    assert "127.0.0.1" not in text and sha256(SIX.content()) in text
+
+
+def test_the_index_is_down(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    site(f"http://127.0.0.1:{port}/simple")
+    code, err = lock(monkeypatch, capsys)
+    assert code == 4 and "a package index does not answer" in err and "imagekit site" in err
+    assert not (here / "locks").exists()
+
+
+def test_the_index_fails(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with server(lambda path: (403, b"no entry")) as url:
+        site(f"{url}/simple")
+        code, err = lock(monkeypatch, capsys)
+    assert code in (3, 4) and "error: " in err and "127.0.0.1" not in err and "Traceback" not in err
+
+
+def test_a_package_that_the_index_does_not_have(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(here / "simple/six")
+    with server(folder_server(here)) as url:
+        site(f"{url}/simple")
+        code, err = lock(monkeypatch, capsys)
+    assert code == 3 and "no index has a package named six" in err and "spelling" in err
+
+
+def test_a_certificate_that_nobody_trusts(
+    here: Path, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with server(folder_server(here), certificate) as url:
+        site(f"{url}/simple")
+        code, err = lock(monkeypatch, capsys)
+        assert code == 4 and "certificate is not trusted" in err and "tls.ca" in err
+        site(f"{url}/simple", f'[tls]\nca = "{certificate[0]}"\n')
+        code, err = lock(monkeypatch, capsys)
+        assert code == 0, err
+
+
+def test_downloading_by_name(here: Path) -> None:
+    with server(folder_server(here)) as url:
+        for place in (f"{url}/simple", f"{url}/simple/", (here / "simple").as_uri()):
+            assert index.download(place, "six", SIX.file, "") == SIX.content()
+            with pytest.raises(Surroundings, match="no longer has six-2.0"):
+                index.download(place, "six", "six-2.0-py3-none-any.whl", "")
+            with pytest.raises(Surroundings):
+                index.download(place, "seven", "seven-1-py3-none-any.whl", "")
+
+
+def test_downloading_from_an_index_that_is_down_or_not_trusted(here: Path, certificate: tuple[Path, Path]) -> None:
+    with server(folder_server(here), certificate) as url:
+        with pytest.raises(Surroundings, match="SSLError"):
+            index.download(f"{url}/simple", "six", SIX.file, "")
+        assert index.download(f"{url}/simple", "six", SIX.file, str(certificate[0])) == SIX.content()
+    with pytest.raises(Surroundings) as error:
+        index.download(f"{url}/simple", "six", SIX.file, "")
+    assert "127.0.0.1" not in str(error.value) and "imagekit site" in error.value.hint
