@@ -72,7 +72,7 @@ def run() -> int:
 
     try:
         try:
-            imagekit.main(standalone_mode=False)
+            imagekit.main(prog_name="imagekit", standalone_mode=False)
         finally:
             settle()
     except click.exceptions.Exit as done:
