@@ -110,6 +110,12 @@ class Site:
             hint=f"add [indexes.{name}] to {FILE}",
         )
 
+    def signed(self, url: str) -> str:
+        """A file's URL with the user and password of the default index, where it is on the same host: uv leaves them out."""
+        login, _, host = urlsplit(self.default_index).netloc.rpartition("@")
+        parts = urlsplit(url)
+        return urlunsplit(parts._replace(netloc=f"{login}@{host}")) if login and parts.netloc == host else url
+
     def route(self, package: str) -> str:
         """The index that owns a package name, or "" when nobody claimed it."""
         name = canonicalize_name(package)

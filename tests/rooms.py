@@ -81,8 +81,13 @@ def docker(*arguments: str, **options: object) -> str:
 
 def tags() -> dict[str, str]:
     """Tag -> image id of everything tests may make."""
-    rows = docker("images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}", "pytorch").splitlines()
-    return {tag: image for tag, _, image in (row.partition(" ") for row in rows) if "-tiny" in tag}
+    call = ["docker", "images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}", "pytorch"]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    while done.returncode and "No such image" in done.stderr:  # somebody else removed one while they were listed
+        done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = (row.partition(" ") for row in done.stdout.splitlines())
+    return {tag: image for tag, _, image in rows if "-tiny" in tag}
 
 
 def secret() -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,13 +40,26 @@ def sha256(text: str | bytes) -> str:
 
 
 @contextlib.contextmanager
-def server(answer: Callable[[str], Answer], certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
-    """A web server on this machine that answers every GET and HEAD by `answer(path)`; its URL."""
+def server(
+    answer: Callable[[str], Answer],
+    certificate: tuple[Path, Path] | None = None,
+    *,
+    host: str = "127.0.0.1",
+    login: str = "",
+) -> Iterator[str]:
+    """A web server on this machine that answers every GET and HEAD by `answer(path)`; its URL.
+
+    `login`: user:password that it asks for; the URL does not have it.
+    """
+    wanted = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            code, body = answer(self.path)
+            allowed = not wanted or self.headers.get("Authorization") == wanted
+            code, body = answer(self.path) if allowed else (401, b"who are you?")
             self.send_response(code)
+            if not allowed:
+                self.send_header("WWW-Authenticate", 'Basic realm="index"')
             kind = "application/json" if body[:1] in (b"{", b"[") else "text/html"
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
@@ -57,7 +72,7 @@ def server(answer: Callable[[str], Answer], certificate: tuple[Path, Path] | Non
         def log_message(self, *_: object) -> None:
             pass
 
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd = ThreadingHTTPServer((host, 0), Handler)
     httpd.handle_error = lambda *_: None  # type: ignore[method-assign]
     if certificate:
         import ssl
@@ -68,7 +83,7 @@ def server(answer: Callable[[str], Answer], certificate: tuple[Path, Path] | Non
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield f"{'https' if certificate else 'http'}://127.0.0.1:{httpd.server_port}"
+        yield f"{'https' if certificate else 'http'}://{host}:{httpd.server_port}"
     finally:
         httpd.shutdown()
         httpd.server_close()
@@ -83,3 +98,13 @@ def folder_server(folder: Path) -> Callable[[str], Answer]:
         return (200, target.read_bytes()) if target.is_file() else (404, b"not here")
 
     return answer
+
+
+def certificate(folder: Path, address: str) -> tuple[Path, Path]:
+    """A self-signed certificate for an IP address, and its key."""
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    call = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    call += ["-subj", f"/CN={address}", "-addext", f"subjectAltName=IP:{address}"]
+    call += ["-addext", "basicConstraints=critical,CA:FALSE", "-out", str(cert), "-keyout", str(key)]
+    subprocess.run(call, check=True, capture_output=True)
+    return cert, key

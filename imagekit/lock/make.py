@@ -58,7 +58,7 @@ def make(
     build_requires = {}
     for name, sdist in sources.items():
         assert sdist is not None
-        path = store.add(sdist.name, sdist.sha256, lambda url=sdist.url: index.get(url, site.ca))  # type: ignore[misc]
+        path = store.add(sdist.name, sdist.sha256, lambda url=site.signed(sdist.url): index.get(url, site.ca))  # type: ignore[misc]
         build_requires[name] = _tools(_build_requires(path), resolution, site)
     packages += [_standin(a, b, packages, store) for a, b in sorted(resolution.replace.items())]
     return Lock(
@@ -145,7 +145,7 @@ def _packages(resolution: Resolution, site: Site, found: list[uv.Resolved], hidd
         )
     with requests.Session() as session, ThreadPoolExecutor(8) as pool:
         session.verify = site.ca or True
-        facts = list(pool.map(lambda item: _size_and_hash(item[1], session), chosen))
+        facts = list(pool.map(lambda item: _size_and_hash(item[1], site, session), chosen))
     return [
         package.model_copy(update={"size": size, "sha256": sha256})
         for (_, _, package), (size, sha256) in zip(chosen, facts, strict=True)
@@ -176,7 +176,7 @@ def _best(wheels: tuple[uv.File, ...], resolution: Resolution) -> uv.File | None
     return best[1] if best else None
 
 
-def _size_and_hash(file: uv.File, session: requests.Session) -> tuple[int, str]:
+def _size_and_hash(file: uv.File, site: Site, session: requests.Session) -> tuple[int, str]:
     if file.url.startswith("file:"):
         content = index.get(file.url, "")
         return len(content), file.sha256 or hashlib.sha256(content).hexdigest()
@@ -185,7 +185,7 @@ def _size_and_hash(file: uv.File, session: requests.Session) -> tuple[int, str]:
             f"the index gives no sha256 for {file.name}", hint="use an index that serves hashes (PEP 503)"
         )
     try:
-        answer = session.head(file.url, timeout=HTTP_TIMEOUT, allow_redirects=True)
+        answer = session.head(site.signed(file.url), timeout=HTTP_TIMEOUT, allow_redirects=True)
         answer.raise_for_status()
     except requests.RequestException as error:
         raise Surroundings(f"the index does not answer for {file.name}: {scrub(str(error))[:200]}") from None

@@ -151,6 +151,9 @@ def _error(stderr: str) -> Error:
         names = re.findall(r"(?:Because|and) (\S+) was not found", text)
         what = f"no index has a package named {names[0]}" if names else "a package does not exist"
         return ImpossibleWish(what, details=tail, hint="check the spelling; imagekit site shows the indexes asked")
+    if "building from source is disabled" in text:
+        hint = "imagekit builds from source only what it has a recipe for; ask for a version that has a wheel"
+        return ImpossibleWish("a package has no wheel for this Python and glibc, only its source", details=tail, hint=hint)
     if "No solution found" in text or "unsatisfiable" in text:
         return ImpossibleWish("no set of versions fits these requirements", details=tail, hint="loosen one of them")
     for pattern, message, hint in _CAUSES:

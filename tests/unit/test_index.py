@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import samples
 import standins
 from samples import folder_server, server, sha256
 
@@ -35,6 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
     from importlib.metadata import version
 
     monkeypatch.setattr("imagekit.site._pip_conf", lambda file: ([], []))
@@ -48,30 +49,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    call = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    call += [
-        "-subj",
-        "/CN=127.0.0.1",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
-    ]
-    call += ["-out", str(cert), "-keyout", str(key)]
-    subprocess.run(call, check=True, capture_output=True)
-    return cert, key
+    return samples.certificate(tmp_path, "127.0.0.1")
 
 
 def site(url: str, more: str = "") -> None:
@@ -93,6 +71,21 @@ def test_a_whole_lock_from_a_mirror(
     assert code == 0, err
     text = (here / "locks/mine/2.4.1-cuda12.1-py311.json").read_text()
     assert "127.0.0.1" not in text and sha256(SIX.content()) in text
+
+
+def test_a_mirror_behind_a_password(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The host's pip knows user and password; they are used, and are in nothing that is written or shown."""
+    with server(folder_server(here), login="me:c4n4ry") as url:
+        monkeypatch.setenv("PIP_INDEX_URL", f"{url.replace('://', '://me:c4n4ry@')}/simple")
+        code, err = lock(monkeypatch, capsys)
+        assert code == 0, err
+        assert "c4n4ry" not in err + (here / "locks/mine/2.4.1-cuda12.1-py311.json").read_text()
+        assert index.download(f"{url.replace('://', '://me:c4n4ry@')}/simple", "six", SIX.file, "") == SIX.content()
+        monkeypatch.setenv("PIP_INDEX_URL", f"{url.replace('://', '://me:wr0ng@')}/simple")
+        shutil.rmtree(here / "cache")
+        shutil.rmtree(here / "locks")
+        code, err = lock(monkeypatch, capsys)
+        assert code in (3, 4) and "wr0ng" not in err
 
 
 def test_the_index_is_down(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,6 +117,7 @@ def test_the_wheel_that_an_installer_in_the_image_would_take() -> None:
 
 @pytest.mark.parametrize(("stderr", "code", "said"), [
     ("Because sixx was not found in the package registry and you require sixx, unsatisfiable", 3, "package named sixx"),
+    ("No solution found: wheels: `acme` because building from source is disabled", 3, "only its source"),
     ("No solution found when resolving: Because six<1 and you require six>2", 3, "no set of versions fits"),
     ("invalid peer certificate: UnknownIssuer", 4, "certificate is not trusted"),
     ("error sending request for url (https://a.example/six/) Connection refused", 4, "does not answer"),
