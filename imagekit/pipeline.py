@@ -129,7 +129,8 @@ def _made(resolution: Resolution, site: Site, previous: Lock | None, say: Say, o
         held = {want.requirement: want for want in view.holds if want.requirement not in known}
         if more.keys() <= hidden.keys() and held.keys() <= holds.keys():
             for warning in view.warnings:
-                say("", warning)
+                if warning not in resolution.notes:  # those are said already
+                    say("", warning)
             return lock
         hidden |= more
         holds |= held

@@ -111,7 +111,7 @@ class Site:
         )
 
     def signed(self, url: str) -> str:
-        """A file's URL with the user and password of the default index, where it is on the same host: uv leaves them out."""
+        """A file's URL with the default index's user and password, where it is on that host: uv leaves them out."""
         login, _, host = urlsplit(self.default_index).netloc.rpartition("@")
         parts = urlsplit(url)
         return urlunsplit(parts._replace(netloc=f"{login}@{host}")) if login and parts.netloc == host else url

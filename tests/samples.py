@@ -103,7 +103,18 @@ def folder_server(folder: Path) -> Callable[[str], Answer]:
 def certificate(folder: Path, address: str) -> tuple[Path, Path]:
     """A self-signed certificate for an IP address, and its key."""
     cert, key = folder / "cert.pem", folder / "key.pem"
-    call = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    call = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
     call += ["-subj", f"/CN={address}", "-addext", f"subjectAltName=IP:{address}"]
     call += ["-addext", "basicConstraints=critical,CA:FALSE", "-out", str(cert), "-keyout", str(key)]
     subprocess.run(call, check=True, capture_output=True)

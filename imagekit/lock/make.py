@@ -58,7 +58,7 @@ def make(
     build_requires = {}
     for name, sdist in sources.items():
         assert sdist is not None
-        path = store.add(sdist.name, sdist.sha256, lambda url=site.signed(sdist.url): index.get(url, site.ca))  # type: ignore[misc]
+        path = store.add(sdist.name, sdist.sha256, lambda url=sdist.url: index.get(site.signed(url), site.ca))  # type: ignore[misc]
         build_requires[name] = _tools(_build_requires(path), resolution, site)
     packages += [_standin(a, b, packages, store) for a, b in sorted(resolution.replace.items())]
     return Lock(
@@ -144,7 +144,6 @@ def _packages(resolution: Resolution, site: Site, found: list[uv.Resolved], hidd
             hint=f"built from source is what has a recipe (here: {known}); pin a version that has a wheel",
         )
     with requests.Session() as session, ThreadPoolExecutor(8) as pool:
-        session.verify = site.ca or True
         facts = list(pool.map(lambda item: _size_and_hash(item[1], site, session), chosen))
     return [
         package.model_copy(update={"size": size, "sha256": sha256})
@@ -185,10 +184,14 @@ def _size_and_hash(file: uv.File, site: Site, session: requests.Session) -> tupl
             f"the index gives no sha256 for {file.name}", hint="use an index that serves hashes (PEP 503)"
         )
     try:
-        answer = session.head(site.signed(file.url), timeout=HTTP_TIMEOUT, allow_redirects=True)
+        answer = session.head(  # `verify` of the session would lose against REQUESTS_CA_BUNDLE
+            site.signed(file.url), timeout=HTTP_TIMEOUT, allow_redirects=True, verify=site.ca or True
+        )
         answer.raise_for_status()
     except requests.RequestException as error:
-        raise Surroundings(f"the index does not answer for {file.name}: {scrub(str(error))[:200]}") from None
+        reason = scrub(str(error))[:200] if error.response is not None else type(error).__name__
+        hint = "imagekit site shows the indexes and the CA"
+        raise Surroundings(f"the index does not answer for {file.name}: {reason}", hint=hint) from None
     return int(answer.headers.get("Content-Length", 0)), file.sha256
 
 

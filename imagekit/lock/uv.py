@@ -153,7 +153,8 @@ def _error(stderr: str) -> Error:
         return ImpossibleWish(what, details=tail, hint="check the spelling; imagekit site shows the indexes asked")
     if "building from source is disabled" in text:
         hint = "imagekit builds from source only what it has a recipe for; ask for a version that has a wheel"
-        return ImpossibleWish("a package has no wheel for this Python and glibc, only its source", details=tail, hint=hint)
+        what = "a package has no wheel for this Python and glibc, only its source"
+        return ImpossibleWish(what, details=tail, hint=hint)
     if "No solution found" in text or "unsatisfiable" in text:
         return ImpossibleWish("no set of versions fits these requirements", details=tail, hint="loosen one of them")
     for pattern, message, hint in _CAUSES:

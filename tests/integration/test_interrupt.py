@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from rooms import PATIENCE, Room, docker, tags
+from rooms import PATIENCE, Room, docker, every_step, tags
 
 from imagekit.lock.model import read
 
 Await = Callable[[Room, "subprocess.Popen[str]"], None]
-
-SHIM = """#!/bin/sh
-# the docker command, except that a build takes nothing from the cache
-case "$*" in
-*--progress=plain*) exec {docker} "$@" --no-cache ;;
-*) exec {docker} "$@" ;;
-esac
-"""
-
-
-@contextlib.contextmanager
-def every_step(room: Room, wanted: bool = True) -> Iterator[None]:
-    """What is started meanwhile builds without the cache, so that there is something to interrupt."""
-    if not wanted:
-        yield
-        return
-    shim = room.folder / "bin/docker"
-    shim.parent.mkdir()
-    shim.write_text(SHIM.format(docker=shutil.which("docker")))
-    shim.chmod(0o755)
-    room.extra["PATH"] = f"{shim.parent}:{os.environ['PATH']}"
-    yield
-    del room.extra["PATH"]
 
 
 def line(start: str) -> Await:

@@ -144,4 +144,6 @@ def test_a_wheel_for_another_python_is_refused(room: Room, tmp_path: Path) -> No
     path, _ = room.profile("packages: [markupsafe ==1.1.1]\n")
     done = room.run("lock", path)
     assert done.returncode == 3
-    assert "no wheel for this Python and glibc" in done.stderr and "markupsafe" in done.stderr and "recipe" in done.stderr
+    assert (
+        "no wheel for this Python and glibc" in done.stderr and "markupsafe" in done.stderr and "recipe" in done.stderr
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import samples
 import standins
-from rooms import Room, docker
+from rooms import Room, docker, every_step
 
 PASSWORD = "c4n4ry-s3cret"
 
@@ -24,6 +24,8 @@ class Mirror:
     """With user and password."""
     bundle: Path
     address: str
+    asked: list[str]
+    """Paths of all requests."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,17 @@ def mirror(engine: object, built: tuple[Room, object], tmp_path_factory: pytest.
     folder = tmp_path_factory.mktemp("mirror")
     lock = built[0].lock()
     wanted = [f"{p.name}=={p.version}" for p in (*lock.packages, *lock.tools) if p.name != "torch"]
-    call = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(folder / "files")]
+    call = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "--only-binary=:all:",
+        "-d",
+        str(folder / "files"),
+    ]
     call += ["--python-version=3.11", "--platform=manylinux_2_17_x86_64", "--platform=manylinux2014_x86_64"]
     call += ["--platform=manylinux_2_28_x86_64", "--platform=any", *wanted]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
@@ -50,10 +62,16 @@ def mirror(engine: object, built: tuple[Room, object], tmp_path_factory: pytest.
     bundle = folder / "bundle.pem"
     system = Path(os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt")
     bundle.write_text(system.read_text() + cert.read_text())
+    asked: list[str] = []
+    files = samples.folder_server(folder)
+
+    def answer(path: str) -> samples.Answer:
+        asked.append(path)
+        return files(path)
+
     try:
-        serving = samples.server(samples.folder_server(folder), (cert, key), host=gateway, login=f"me:{PASSWORD}")
-        with serving as url:
-            yield Mirror(f"{url.replace('://', f'://me:{PASSWORD}@')}/simple", bundle, gateway)
+        with samples.server(answer, (cert, key), host=gateway, login=f"me:{PASSWORD}") as url:
+            yield Mirror(f"{url.replace('://', f'://me:{PASSWORD}@')}/simple", bundle, gateway, asked)
     except OSError as error:
         pytest.skip(f"containers reach this machine by {gateway}, which it does not have: {error}")
 
@@ -62,9 +80,13 @@ def test_everything_from_a_mirror_and_nothing_of_it_in_the_image(mirror: Mirror,
     (room.folder / "imagekit.toml").write_text(f'[tls]\nca = "{mirror.bundle}"\n')
     room.extra = {"PIP_INDEX_URL": mirror.url}
     path, name = room.profile('env: {FROM: "a mirror"}\n')
-    with_no_cache_of_wheels = room.folder / "cold"
-    room.cache = with_no_cache_of_wheels
-    done = room.good("build", path)
+    room.cache = room.folder / "cold"
+    room.good("lock", path)
+    mirror.asked.clear()
+    with every_step(room):
+        done = room.good("build", path, "--locked")
+    fetched = {Path(asked).name.split("-")[0] for asked in mirror.asked if asked.endswith(".whl")}
+    assert {"uv", "six", "idna"} <= fetched, "the build's own stages took them from the mirror"
     image = done.stdout.strip()
 
     told = done.stdout + done.stderr + room.good("site").stdout
@@ -78,7 +100,18 @@ def test_everything_from_a_mirror_and_nothing_of_it_in_the_image(mirror: Mirror,
     search = f"! grep -rlsE '{PASSWORD}|{mirror.address}' / --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev"
     docker("run", "--rm", "--network=none", "-u", "0", "--entrypoint=", image, "sh", "-c", search)
     own = mirror.bundle.read_text().splitlines()[-3]
-    docker("run", "--rm", "--network=none", "-u", "0", "--entrypoint=", image, "sh", "-c", f"! grep -rqsF '{own}' /etc /opt /usr/share /usr/local")
+    docker(
+        "run",
+        "--rm",
+        "--network=none",
+        "-u",
+        "0",
+        "--entrypoint=",
+        image,
+        "sh",
+        "-c",
+        f"! grep -rqsF '{own}' /etc /opt /usr/share /usr/local",
+    )
     assert room.leftovers() == []
 
 

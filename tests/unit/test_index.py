@@ -69,11 +69,14 @@ def test_a_whole_lock_from_a_mirror(
         site(f"{url}/simple")
         code, err = lock(monkeypatch, capsys)
     assert code == 0, err
+    assert len(set(err.splitlines())) == len(err.splitlines()), "nothing is said twice"
     text = (here / "locks/mine/2.4.1-cuda12.1-py311.json").read_text()
     assert "127.0.0.1" not in text and sha256(SIX.content()) in text
 
 
-def test_a_mirror_behind_a_password(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mirror_behind_a_password(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The host's pip knows user and password; they are used, and are in nothing that is written or shown."""
     with server(folder_server(here), login="me:c4n4ry") as url:
         monkeypatch.setenv("PIP_INDEX_URL", f"{url.replace('://', '://me:c4n4ry@')}/simple")
