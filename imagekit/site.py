@@ -183,6 +183,7 @@ def masked(url: str) -> str:
 
 def scrub(text: str) -> str:
     """Hosts out of a text: a mirror's name must not show in a log."""
+    text = re.sub(r"((?:resolv\w+|connect\w*(?: to)?|reach\w*) ['\"]?)[\w-]+(?:\.[\w-]+)+", r"\1<host>", text)
     return re.sub(r"\b(?:https?|file)://[^/\s`'\")>]*([^\s`'\")>]*)", lambda m: "<index>/" + _last(m[1]), text)
 
 

@@ -107,7 +107,7 @@ def _run(call: list[str], log: Path, on_line: Callable[[str], None]) -> int:
     try:
         with log.open("w", encoding="utf-8") as file:
             for line in process.stderr:
-                file.write(line)
+                file.write(scrub(line))
                 on_line(line.rstrip("\n"))
         return process.wait()
     except BaseException:

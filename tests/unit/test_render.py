@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 import samples
+import update
 
 from imagekit import pipeline, render
 from imagekit.errors import UsageError
 from imagekit.lock.model import Lock
 from imagekit.profile import Wishes, load
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "golden"))
-import update  # noqa: E402
 
 GOLDENS = update.PROFILES
 CANARY = "c4n4ry-s3cret"
