@@ -117,7 +117,7 @@ def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image:
         folder = top / "context"
         pipeline.write_context(context, folder, lock, site)
         built = buildkit.build(
-            folder, log=log, secrets=secrets, arguments={"BASE": base_image},
+            folder, log=log, secrets=secrets, arguments={"BASE": base_image, "SOURCE_DATE_EPOCH": str(lock.epoch)},
             progress=lambda step: say("~", step),
         )  # fmt: skip
     took = time.monotonic() - started

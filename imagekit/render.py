@@ -135,6 +135,10 @@ def write(rendered: Context, folder: Path, store_path: Any) -> None:
             import shutil
 
             shutil.copyfile(source, target)
+    epoch = rendered.plan.lock.epoch
+    for place in [folder, *folder.rglob("*")]:
+        if place.name[-4:] != ".whl":  # may be a hard link into the store
+            os.utime(place, (epoch, epoch), follow_symlinks=False)
 
 
 _SHARED = ("/workspace", "/cache", "/home/imagekit")
@@ -174,7 +178,7 @@ def _dockerfile(the_plan: Plan, link: bool, own: list[str]) -> str:
             "name": group,
             "about": ABOUT[group],
             "bytecode": group != "cuda",
-            "sources": [package.name for package, _ in sources if group_of(package) == group],
+            "sources": [package for package, _ in sources if group_of(package) == group],
         }
         for group in the_plan.groups
     ]

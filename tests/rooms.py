@@ -21,6 +21,10 @@ PATIENCE = 120
 """Seconds that one command may take before its test fails."""
 
 
+MADE: set[str] = set()
+"""Names of the profiles that this run of the tests wrote: the images that are its own to remove."""
+
+
 @dataclass
 class Room:
     """A folder with a site file and a local index, in which imagekit is run as a user runs it."""
@@ -69,6 +73,7 @@ class Room:
     def profile(self, text: str, name: str = "") -> tuple[str, str]:
         """Write a profile of its own that extends tiny; (argument for the command line, its name)."""
         name = name or f"tiny-{uuid.uuid4().hex[:8]}"
+        MADE.add(name)
         (self.folder / f"{name}.yaml").write_text(f"extends: tiny\n{text}")
         return f"./{name}.yaml", name
 

@@ -6,6 +6,7 @@ Without an engine these tests are skipped and say so; with IMAGEKIT_REQUIRE_ENGI
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -33,7 +34,11 @@ def engine() -> Iterator[Engine]:
         pytest.skip("the docker command is not installed")
     before = tags()
     yield found
-    mine = sorted(tags().keys() - before.keys())
+    new = tags().keys() - before.keys()
+    own = re.compile(
+        rf"-({'|'.join(['tiny', *rooms.MADE])})(-failed|-plain|-derived|-with-.*|-\d{{8}}-[0-9a-f]{{7}}(\.\d+)?)?"
+    )
+    mine = sorted(tag for tag in new if own.search(tag) and own.search(tag).end() == len(tag))  # type: ignore[union-attr]
     ids = {image for tag, image in tags().items() if tag in mine}
     if mine:
         subprocess.run(["docker", "rmi", *mine], capture_output=True, check=False)
