@@ -34,9 +34,14 @@ USER 1000:0
 
 
 def pip(lock: Lock, folder: Path) -> None:
-    """One RUN pip install, no cache: the way of the articles."""
+    """The way of the articles: pip resolves what each RUN asks for, then pillow-simd takes pillow's place. The versions
+    are held to those of the lock, so that both images have the same packages."""
     requirements(lock, folder)
     build = lock.resolution.builds[0]
+    versions = {package.name: package.version for package in lock.packages}
+    torch = f"torch=={versions['torch']} torchvision=={versions['torchvision']}"
+    rest = "transformers accelerate av opencv-python-headless decord setuptools"
+    install = "/opt/venv/bin/pip install -q --no-cache-dir -c /requirements.txt"
     (folder / "Dockerfile").write_text(f"""\
 FROM {render.base_reference(lock)}
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends {" ".join(system_packages(lock))} \\
@@ -44,7 +49,9 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends {" ".jo
 RUN python3 -m venv /opt/venv
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 COPY requirements.txt /
-RUN {MOUNTS} CC="cc -mavx2" CFLAGS=-g0 /opt/venv/bin/pip install -q --no-cache-dir --no-deps -r /requirements.txt
+RUN {MOUNTS} {install} {torch}
+RUN {MOUNTS} {install} {rest}
+RUN {MOUNTS} /opt/venv/bin/pip uninstall -q -y pillow && CC="cc -mavx2" CFLAGS=-g0 {install} pillow-simd
 ENV PATH=/opt/venv/bin:$PATH
 USER 1000:0
 """)

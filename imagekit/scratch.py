@@ -35,6 +35,12 @@ def folder(purpose: str) -> Iterator[Path]:
         yield Path(name)
 
 
+def clean() -> None:
+    """Remove this process's temporary folders: a signal between making one and entering it leaves it behind."""
+    for own in (cache() / "tmp").glob(f"{os.getpid()}-*"):
+        shutil.rmtree(own, ignore_errors=True)
+
+
 def alive(pid: str) -> bool:
     """Whether a process of that id runs; True for what is no process id, which is then not ours to judge."""
     return not pid.isdigit() or Path(f"/proc/{pid}").is_dir()

@@ -75,6 +75,8 @@ def run() -> int:
             imagekit.main(prog_name="imagekit", standalone_mode=False)
         finally:
             settle()
+            if "imagekit.scratch" in sys.modules:
+                sys.modules["imagekit.scratch"].clean()
     except click.exceptions.Exit as done:
         return int(done.exit_code)
     except click.ClickException as error:
@@ -86,7 +88,4 @@ def run() -> int:
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
     return 0
