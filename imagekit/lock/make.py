@@ -49,9 +49,12 @@ def make(
     old = {} if upgrade or previous is None else {p.name: p.version for p in previous.packages if p.kind != "standin"}
     prefer = {name: version for name, version in old.items() if name not in fresh}
     wants, held = (*resolution.wants, *hidden), (*resolution.constraints, *holds)
-    found = _resolve(resolution, site, wants, held, prefer)
-    _check_replacements(resolution, site, wants, found)
-    packages = _packages(resolution, site, found, hidden)
+    with ThreadPoolExecutor() as pool:  # each of these waits for uv and for the index, not for the others
+        tools = pool.submit(_tools, [f"uv=={_uv_version()}"], resolution, site)
+        found = _resolve(resolution, site, wants, held, prefer)
+        checked = pool.submit(_check_replacements, resolution, site, wants, found)
+        packages = _packages(resolution, site, found, hidden)
+        checked.result()
     sources = {
         package.name: entry.sdist for package, entry in zip(packages, found, strict=True) if package.kind == "sdist"
     }
@@ -66,7 +69,7 @@ def make(
         resolution=resolution,
         hidden=hidden,
         packages=tuple(sorted(packages, key=lambda package: package.name)),
-        tools=_tools([f"uv=={_uv_version()}"], resolution, site),
+        tools=tools.result(),
         build_requires=build_requires,
     )
 
@@ -92,15 +95,18 @@ def _resolve(
         Want(requirement=line, why=want_name) for want_name, build in recipes.items() for line in build.requires
     )
     constraints = tuple(hold.requirement for hold in holds)
-    from_source = uv.compile(built, constraints, (), prefer, resolution, site, sources=True) if built else []
     excludes = (*resolution.replace, *recipes)
-    while True:
-        found = uv.compile(wants, constraints, excludes, prefer, resolution, site)
-        direct = {_name(want) for want in wants}
-        strays = [entry for entry in found if entry.name not in direct and site.route(entry.name)]
-        if not strays:
-            return [*found, *from_source]
-        wants += tuple(Want(requirement=s.name, why=", ".join(s.needed_by), index=site.route(s.name)) for s in strays)
+    with ThreadPoolExecutor() as pool:
+        source = pool.submit(uv.compile, built, constraints, (), prefer, resolution, site, sources=True)
+        while True:
+            found = uv.compile(wants, constraints, excludes, prefer, resolution, site)
+            direct = {_name(want) for want in wants}
+            strays = [entry for entry in found if entry.name not in direct and site.route(entry.name)]
+            if not strays:
+                return [*found, *source.result()]
+            wants += tuple(
+                Want(requirement=s.name, why=", ".join(s.needed_by), index=site.route(s.name)) for s in strays
+            )
 
 
 def _name(want: Want) -> str:

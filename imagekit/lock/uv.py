@@ -60,6 +60,8 @@ def compile(
 
     Raises ImpossibleWish when no set of versions fits, Surroundings when an index does not answer.
     """
+    if not wants:
+        return []
     with scratch.folder("lock") as folder:
         (folder / "pyproject.toml").write_text(_pyproject(wants, resolution, site))
         (folder / "constraints.txt").write_text("".join(f"{line}\n" for line in constraints))
