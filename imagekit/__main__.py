@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from types import FrameType
 
 
 def main() -> None:
+    # a start-up makes objects by the ten thousand and frees none: collecting in between is a twentieth of its time
+    gc.set_threshold(50_000, 20, 20)
     from imagekit.cli import run
 
     signal.signal(signal.SIGTERM, _terminate)

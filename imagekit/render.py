@@ -16,7 +16,7 @@ from typing import Any
 
 import jinja2
 
-from imagekit import __version__, resources
+from imagekit import __version__, resources, scratch
 from imagekit.errors import UsageError
 from imagekit.lock import standin
 from imagekit.lock.model import Lock, Package, Tool, dump
@@ -164,6 +164,7 @@ def _dockerfile(the_plan: Plan, link: bool, own: list[str]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        bytecode_cache=_compiled(),
     )
     env.filters["quoted"] = _quoted
     env.filters["shell"] = _shell
@@ -187,6 +188,16 @@ def _dockerfile(the_plan: Plan, link: bool, own: list[str]) -> str:
         epoch=lock.epoch, sources=[{"package": package, "build": build} for package, build in sources], groups=groups,
         link=" --link" if link else "", files=own, env={**ENV, **r.env}, labels=labels(lock),
     )  # fmt: skip
+
+
+def _compiled() -> jinja2.BytecodeCache | None:
+    """Where compiled templates are kept: compiling them is a tenth of the time of `imagekit render`."""
+    folder = scratch.cache() / "templates"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return jinja2.FileSystemBytecodeCache(str(folder))
 
 
 def base_reference(lock: Lock) -> str:
