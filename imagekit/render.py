@@ -135,10 +135,20 @@ def write(rendered: Context, folder: Path, store_path: Any) -> None:
             import shutil
 
             shutil.copyfile(source, target)
-    epoch = rendered.plan.lock.epoch
     for place in [folder, *folder.rglob("*")]:
-        if place.name[-4:] != ".whl":  # may be a hard link into the store
-            os.utime(place, (epoch, epoch), follow_symlinks=False)
+        if place.suffix != ".whl":  # may be a hard link into the store
+            _date(place, rendered.plan.lock.epoch)
+
+
+def _date(path: Path, epoch: int) -> None:
+    """SOURCE_DATE_EPOCH in whole seconds, as layers keep it; the nanoseconds tell one content from another.
+
+    BuildKit takes a file of the last context for this one when size and time are the same, and never looks inside.
+    """
+    plain = path.is_file() and not path.is_symlink()
+    nanoseconds = int(hashlib.sha256(path.read_bytes()).hexdigest()[:16], 16) % 1_000_000_000 if plain else 0
+    time = epoch * 1_000_000_000 + nanoseconds
+    os.utime(path, ns=(time, time), follow_symlinks=False)
 
 
 _SHARED = ("/workspace", "/cache", "/home/imagekit")

@@ -142,3 +142,14 @@ def test_the_disk_is_asked_before_a_build() -> None:
     with pytest.raises(Surroundings) as error:
         pipeline.needs_disk(lock, 1_000_000_000)
     assert "1.0 GB free" in error.value.message and "docker builder prune" in error.value.hint
+
+
+def test_files_of_one_size_and_other_content_have_other_times(tmp_path: Path) -> None:
+    """BuildKit would take the first for the second otherwise, and build from what was there before."""
+    times = set()
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+        render._date(tmp_path / name, 1_700_000_000)
+        times.add((tmp_path / name).stat().st_mtime_ns)
+    assert len(times) == 2
+    assert {time // 1_000_000_000 for time in times} == {1_700_000_000}
