@@ -126,6 +126,8 @@ def change(lock: Lock, folder: Path) -> list[str]:
     prune()
     forget_ours()
     ours()
+    # resolving and locking are part of it
+    shutil.rmtree("locks/video-llm", ignore_errors=True)
     took, _ = timed(["imagekit", "build", "video-llm", "--no-test", "--with", "toolz"])
     forget_ours()
     prune()

@@ -50,6 +50,10 @@ ENV = {
 }
 """The image contract (docs/image.md). A profile's env comes on top."""
 
+EPOCH = 1735689600
+"""SOURCE_DATE_EPOCH of all layers, 2025-01-01. Not the day of the lock: a lock made a day later would change every
+layer. The image's own creation time is the lock's."""
+
 CACHES = ("TORCH_HOME", "HF_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "XDG_CACHE_HOME")
 
 
@@ -137,7 +141,7 @@ def write(rendered: Context, folder: Path, store_path: Any) -> None:
             shutil.copyfile(source, target)
     for place in [folder, *folder.rglob("*")]:
         if place.suffix != ".whl":  # may be a hard link into the store
-            _date(place, rendered.plan.lock.epoch)
+            _date(place, EPOCH)
 
 
 def _date(path: Path, epoch: int) -> None:
@@ -195,7 +199,7 @@ def _dockerfile(the_plan: Plan, link: bool, own: list[str]) -> str:
     ]
     return env.get_template("buildkit.Dockerfile.j2").render(
         name=r.profile, version=__version__, r=r, base=base_reference(lock), apt=system_packages(lock),
-        epoch=lock.epoch, sources=[{"package": package, "build": build} for package, build in sources], groups=groups,
+        epoch=EPOCH, sources=[{"package": package, "build": build} for package, build in sources], groups=groups,
         link=" --link" if link else "", files=own, env={**ENV, **r.env}, labels=labels(lock),
     )  # fmt: skip
 

@@ -52,7 +52,7 @@ class Tool(_Model):
 class Lock(_Model):
     version: int = SCHEMA
     created: str
-    """ISO date; also SOURCE_DATE_EPOCH of the image."""
+    """ISO date; also the creation time of the image."""
     resolution: Resolution
     hidden: tuple[Want, ...] = ()
     """Requirements that the facts added once versions were known; `why` names the fact."""
@@ -67,7 +67,7 @@ class Lock(_Model):
 
     @property
     def epoch(self) -> int:
-        """SOURCE_DATE_EPOCH, seconds: noon of the day of the lock, so that no time zone makes it another day."""
+        """The image's creation time, seconds: noon of the day of the lock, so that no time zone makes it another day."""
         from datetime import datetime, timezone
 
         return int(datetime.fromisoformat(f"{self.created}T12:00:00").replace(tzinfo=timezone.utc).timestamp())
