@@ -67,7 +67,7 @@ class Lock(_Model):
 
     @property
     def epoch(self) -> int:
-        """The image's creation time, seconds: noon of the day of the lock, so that no time zone makes it another day."""
+        """The image's creation time, seconds: noon of the day of the lock, so that no zone makes it another day."""
         from datetime import datetime, timezone
 
         return int(datetime.fromisoformat(f"{self.created}T12:00:00").replace(tzinfo=timezone.utc).timestamp())
