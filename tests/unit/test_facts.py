@@ -114,7 +114,7 @@ def test_values_are_values_and_prose_is_in_notes(known: Facts, file: str) -> Non
 
 
 def test_no_host_of_a_package_index_is_named() -> None:
-    hosts = re.compile(r"pypi\.org|pythonhosted|debian\.org|npmjs|ubuntu\.com")
+    hosts = re.compile(r"(?:\b|\.)(?:pypi|pythonhosted|debian|npmjs|ubuntu)\.(?:org|com)\b")
     for path in facts.DATA.glob("*.yaml"):
         assert not hosts.search(path.read_text(encoding="utf-8")), path.name
 
