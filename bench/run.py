@@ -85,7 +85,7 @@ def forget(name: str) -> None:
     subprocess.run(["docker", "rmi", "-f", name], check=False, capture_output=True)
 
 
-def ours(site: str = "") -> tuple[float, int]:
+def ours() -> tuple[float, int]:
     return timed(["imagekit", "build", "video-llm", "--no-test", "--frozen"])
 
 

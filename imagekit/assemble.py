@@ -47,7 +47,7 @@ class Done:
 
 def assemble(
     profile: Profile, lock: Lock, site: Site, engine: Engine, say: Say, *, prove: bool = True, gpus: str = "auto",
-    require_gpu: bool = False, progress: bool = False,
+    require_gpu: bool = False,
 ) -> Done:  # fmt: skip
     """Build, prove, tag. Raises BuildFailed, or NotProven after leaving the image under its -failed tag."""
     started = time.monotonic()

@@ -30,7 +30,7 @@ def command(
 
     say = Lines()
     engine = Engine()
-    image = _image(image_or_profile, site, say)
+    image = _image(image_or_profile, site)
     result = runner.prove(
         engine, image, gpus=gpus, require_gpu=require_gpu, checks=check, keep_going=keep_going, timeout=timeout
     )
@@ -50,7 +50,7 @@ def command(
         print(result.image)
 
 
-def _image(name: str, site: str | None, say: object) -> str:
+def _image(name: str, site: str | None) -> str:
     if any(letter in name for letter in ":/@"):
         return name
     from imagekit import pipeline, tag

@@ -91,9 +91,7 @@ def _resolve(
     recipes = {build.package: build for build in resolution.builds}
     built = tuple(_routed(want, site) for want in asked if _name(want) in recipes)
     wants = tuple(_routed(want, site) for want in asked if _name(want) not in recipes)
-    wants += tuple(
-        Want(requirement=line, why=want_name) for want_name, build in recipes.items() for line in build.requires
-    )
+    wants += tuple(Want(requirement=line, why=build.package) for build in resolution.builds for line in build.requires)
     constraints = tuple(hold.requirement for hold in holds)
     excludes = (*resolution.replace, *recipes)
     with ThreadPoolExecutor() as pool:
