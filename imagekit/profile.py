@@ -7,98 +7,33 @@ answer: resolving makes a new thing (`imagekit.resolution`).
 from __future__ import annotations
 
 import difflib
-import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagekit import resources
 from imagekit.errors import UsageError
+from imagekit.profile_fields import (
+    AptName,
+    BaseName,
+    EnvName,
+    LabelName,
+    Line,
+    Pep508,
+    Source,
+    Target,
+    Version,
+)
 
 LIMIT = 1_000_000
 """Bytes. A profile is a page of text; anything larger is a mistake."""
 
 DEPTH = 16
 """How long a chain of `extends` may be."""
-
-
-def _version(value: Any) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        raise ValueError(f'YAML reads {value} as a number, so 3.10 would become 3.1: write it in quotes, "{value}"')
-    return value
-
-
-def _requirement(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            Requirement(value)
-        except InvalidRequirement as error:
-            raise ValueError(f"{value!r} is not a requirement (PEP 508): {str(error).splitlines()[0]}") from None
-        if Requirement(value).url:
-            raise ValueError(f"{value!r} names a URL; a profile never names a source, a site file does")
-    return value
-
-
-def _apt_name(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", value):
-        raise ValueError(f"{value!r} is not the name of a distribution package")
-    return value
-
-
-def _env_name(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-        raise ValueError(f"{value!r} is not the name of an environment variable")
-    return value
-
-
-def _label_name(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch(r"[a-z0-9]+([._/-][a-z0-9]+)*", value):
-        raise ValueError(f"{value!r} is not the name of a label (lower case, digits, and . _ - / between them)")
-    return value
-
-
-def _one_line(value: Any) -> Any:
-    if isinstance(value, str) and not value.isprintable():
-        raise ValueError("must be one line of printable text")
-    return value
-
-
-def _target(value: Any) -> Any:
-    """Where a file goes in the image: absolute, and not into what proves the image."""
-    if isinstance(value, str):
-        plain = re.fullmatch(r"/[A-Za-z0-9_.+@%,=/-]*", value) and ".." not in value.split("/")
-        if not plain:
-            raise ValueError(f"{value!r} is not an absolute path of letters, digits and . _ + @ % , = -")
-        if value.rstrip("/") in ("", "/opt") or value.startswith(("/opt/imagekit", "/opt/venv")):
-            raise ValueError(f"{value!r} belongs to imagekit")
-    return value
-
-
-def _source(value: Any) -> Any:
-    if isinstance(value, str) and (value.startswith("/") or ".." in value.split("/")):
-        raise ValueError(f"{value!r} is outside of the profile's folder")
-    return value
-
-
-def _base(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch(r"(distro|image):[A-Za-z0-9][A-Za-z0-9._:/@-]*", value):
-        raise ValueError(f"{value!r} is not a base: write distro:bookworm or image:debian:bookworm-slim")
-    return value
-
-
-Version = Annotated[str, BeforeValidator(_version)]
-AptName = Annotated[str, BeforeValidator(_apt_name)]
-EnvName = Annotated[str, BeforeValidator(_env_name)]
-LabelName = Annotated[str, BeforeValidator(_label_name)]
-Line = Annotated[str, BeforeValidator(_one_line)]
-Source = Annotated[str, BeforeValidator(_source)]
-Target = Annotated[str, BeforeValidator(_target)]
-BaseName = Annotated[str, BeforeValidator(_base)]
-Pep508 = Annotated[str, BeforeValidator(_requirement)]
 
 
 class _Model(BaseModel):

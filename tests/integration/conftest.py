@@ -23,15 +23,15 @@ from imagekit.errors import Surroundings
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
+    reason = "" if shutil.which("docker") else "the docker command is not installed"
     try:
         found = Engine()
     except Surroundings as error:
         reason = f"no engine: {error.message}; {error.hint}"
-        if os.environ.get("IMAGEKIT_REQUIRE_ENGINE") == "1":
-            pytest.fail(reason)
+    if reason and os.environ.get("IMAGEKIT_REQUIRE_ENGINE") == "1":
+        pytest.fail(reason)
+    if reason:
         pytest.skip(reason)
-    if shutil.which("docker") is None:
-        pytest.skip("the docker command is not installed")
     before = tags()
     yield found
     new = tags().keys() - before.keys()
