@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import platform
 import shutil
@@ -21,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import handwritten
 
+from imagekit import scratch
 from imagekit.lock.model import Lock, read
 
 HERE = Path(__file__).parent
@@ -42,6 +44,8 @@ def timed(call: list[str], **settings: object) -> tuple[float, int]:
 
 def start() -> list[str]:
     """--help and render against an interpreter that does nothing; pairs, in turn."""
+    # as an installed package has it; an editable one has none where PYTHONDONTWRITEBYTECODE is set
+    compileall.compile_dir(HERE.parent / "imagekit", quiet=2)
     commands = {
         "python -c pass": [sys.executable, "-c", "pass"],
         "imagekit --help": ["imagekit", "--help"],
@@ -78,6 +82,8 @@ def docker(folder: Path, name: str) -> list[str]:
 
 
 def prune() -> None:
+    """Forget everything built: BuildKit's cache, and imagekit's own wheels from source."""
+    shutil.rmtree(scratch.cache() / "built", ignore_errors=True)
     subprocess.run(["docker", "builder", "prune", "-af"], check=True, capture_output=True)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from imagekit import base, pipeline, record, scratch, tag
 from imagekit import report as reports
+from imagekit.built import Shelf, sources, stage
 from imagekit.engines import buildkit
 from imagekit.engines.docker_api import Engine
 from imagekit.errors import BuildFailed, NotProven, Surroundings
@@ -53,7 +54,7 @@ def assemble(
     started = time.monotonic()
     profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
     with pipeline.build_lock(profile_tag, say):
-        context = pipeline.rendered(profile, lock, link=buildkit.has_buildx())
+        context = pipeline.rendered(profile, lock, link=engine.links)
         _announce(context, say)
         base_image = ensure_base(lock, engine, say)
         image = _build(context, lock, site, engine, base_image, say)
@@ -113,13 +114,24 @@ def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image:
     if not built_before:
         pipeline.needs_disk(lock, engine.free_disk())
     started = time.monotonic()
+    shelf = Shelf(cache() / "built", pipeline.store())
+    arguments = {"BASE": base_image, "SOURCE_DATE_EPOCH": str(lock.epoch)}
     with scratch.folder("context") as top, pipeline.secrets(site) as secrets:
         folder = top / "context"
         pipeline.write_context(context, folder, lock, site)
+        replaceable = engine.links and buildkit.has_buildx()
+        stages = shelf.take(lock, base_image, top) if replaceable else {}
         built = buildkit.build(
-            folder, log=log, secrets=secrets, arguments={"BASE": base_image, "SOURCE_DATE_EPOCH": str(lock.epoch)},
-            progress=lambda step: say("~", step),
-        )  # fmt: skip
+            folder, log=log, secrets=secrets, arguments=arguments, stages=stages, progress=lambda step: say("~", step)
+        )
+        for package in sources(lock) if replaceable else []:
+            if stage(package) not in stages:  # the build just made it, so this only copies it out of the build cache
+                out = top / "out" / package.name
+                buildkit.build(
+                    folder, log=top / "export.log", secrets=secrets, arguments=arguments, target=stage(package),
+                    output=f"type=local,dest={out}",
+                )  # fmt: skip
+                shelf.keep(lock, base_image, package, out)
     took = time.monotonic() - started
     say("build", f"{built.steps - built.cached} steps run, {built.cached} cached; log {log.name:<30} {_clock(took)}")
     return built.image

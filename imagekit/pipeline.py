@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -101,7 +102,14 @@ def _lock_command(profile: Profile, resolution: Resolution) -> str:
     name = name.replace(".//", "/")
     axes = ("torch", "cuda", "python")
     wished = [axis for axis in axes if getattr(profile, axis) not in (None, getattr(resolution, axis))]
-    return " ".join(["imagekit lock", name, *(f"--{axis} {getattr(resolution, axis)}" for axis in wished)])
+    options = [f"--{axis} {getattr(resolution, axis)}" for axis in wished]
+    if resolution.base.kind == "image":
+        reference = "@".join(filter(None, [resolution.base.name, resolution.base.digest]))
+        options += [f"--base image:{reference}"] if f"image:{reference}" != profile.base else []
+    elif "python" not in wished and profile.base not in (None, f"distro:{resolution.base.name}"):
+        options.append(f"--base distro:{resolution.base.name}")
+    options += [f"--with {shlex.quote(want.requirement)}" for want in resolution.wants if want.why == "--with"]
+    return " ".join(["imagekit lock", name, *options])
 
 
 ROUNDS = 5

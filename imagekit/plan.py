@@ -15,7 +15,7 @@ from imagekit.lock.model import Lock, Package
 LAYER_FORMAT = 1
 """Part of every key: raised when the same inputs are to give other bytes."""
 
-HEAVY = 10_000_000
+HEAVY = 3_000_000
 """Bytes of a wheel from which it goes with the heavy libraries rather than with the rest."""
 
 GROUPS = ("cuda", "torch", "heavy", "rest")

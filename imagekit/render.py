@@ -98,7 +98,7 @@ def context(lock: Lock, *, link: bool = True, own: dict[str, File] | None = None
         if package.kind == "sdist":
             source = f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n"
             files[f"sources/{package.name}/source.txt"] = File(source.encode())
-            requires = _requirements(lock.build_requires[package.name])
+            requires = _requirements(lock.build_requires[package.name]) + _pip(lock)
             files[f"sources/{package.name}/requires.txt"] = File(requires.encode())
     ignore = "# everything here belongs to the image\n"
     files[".dockerignore"] = File(ignore.encode())
@@ -289,6 +289,13 @@ def _standin(lock: Lock, package: Package) -> bytes:
     replacement = lock.package(by)
     assert replacement is not None
     return standin.wheel(package.name, replacement.name, replacement.version)[1]
+
+
+def _pip(lock: Lock) -> str:
+    """pip builds wheels from source: the locked one, where it is not among the build requirements by itself."""
+    pip = lock.package("pip")
+    assert pip is not None  # the image contract
+    return f"pip=={pip.version} --hash=sha256:{pip.sha256}\n"
 
 
 def _requirements(tools: tuple[Tool, ...]) -> str:

@@ -73,6 +73,8 @@ class Resolution(_Model):
     replace: dict[str, str] = Field(default_factory=dict)
     builds: tuple[SourceBuild, ...] = ()
     apt: tuple[str, ...] = ()
+    pip_wheel: str = "python3-pip-whl"
+    """Distribution package that has pip as a wheel: what the builder stage starts with."""
     features: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)

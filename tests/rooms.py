@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -96,6 +99,26 @@ def tags() -> dict[str, str]:
     assert done.returncode == 0, done.stderr
     rows = (row.partition(" ") for row in done.stdout.splitlines())
     return {tag: image for tag, _, image in rows if "-tiny" in tag}
+
+
+def files_of(image: str, **options: object) -> dict[str, tuple[object, ...]]:
+    """Path -> kind, mode, owner, link, sha256 of everything in an image, without the records of its making."""
+    container = docker("create", image, **options)
+    found: dict[str, tuple[object, ...]] = {}
+    try:
+        with tempfile.TemporaryFile() as out:
+            subprocess.run(["docker", "export", container], stdout=out, check=True, **options)  # type: ignore[call-overload]
+            out.seek(0)
+            with tarfile.open(fileobj=out) as archive:
+                for member in archive:
+                    if member.name.startswith("opt/imagekit/record/") or member.name in (".dockerenv", "var/log/apt"):
+                        continue
+                    file = archive.extractfile(member) if member.isreg() else None
+                    sha256 = hashlib.sha256(file.read()).hexdigest() if file else ""
+                    found[member.name] = (member.type, member.mode, member.uid, member.gid, member.linkname, sha256)
+    finally:
+        docker("rm", "-f", container, **options)
+    return found
 
 
 def secret() -> list[str]:

@@ -156,6 +156,8 @@ class OperatingSystem:
     gcc: str
     """Major version of its default gcc."""
     ffmpeg: str | None
+    pip_wheel: str
+    """The package that has pip as a wheel in /usr/share/python-wheels."""
     end_of_support: str | None
     """Last day of free security support by its own team: "2026-07-11"."""
     end_of_extended_support: str | None

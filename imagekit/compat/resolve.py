@@ -81,6 +81,7 @@ def resolve(
         replace={canonicalize_name(a): canonicalize_name(b) for a, b in profile.replace.items()},
         builds=tuple(builds),
         apt=apt,
+        pip_wheel=choice.system.pip_wheel,
         features=tuple(feature.name for feature in features),
         env={key: value for feature in features for key, value in feature.env.items()} | profile.env,
         labels=profile.labels,

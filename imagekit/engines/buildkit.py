@@ -59,12 +59,15 @@ def build(
     log: Path,
     secrets: dict[str, Path],
     arguments: dict[str, str] | None = None,
+    stages: dict[str, Path] | None = None,
     target: str = "",
     output: str = "",
     no_cache: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Built:
-    """Build a context into an image without a tag; `output` instead exports a target (buildx only).
+    """Build a context into an image without a tag.
+
+    With buildx only: `stages` gives a folder in place of a stage; `output` exports a target instead of making an image.
 
     Raises BuildFailed with the failing step's last lines and a hint. Ctrl-C stops the build and is raised again.
     """
@@ -79,6 +82,7 @@ def build(
         call += [f"--target={target}"] if target else []
         call += ["--no-cache"] if no_cache else []
         call += [f"--build-arg={key}={value}" for key, value in (arguments or {}).items()]
+        call += [f"--build-context={stage}={path}" for stage, path in (stages or {}).items()]
         call += [f"--secret=id={key},src={path}" for key, path in secrets.items()]
         steps: dict[str, Step] = {}
         code = _run([*call, str(context)], log, lambda line: _read(line, steps, progress))

@@ -31,6 +31,9 @@ RUN_LABEL = "io.imagekit.run"
 OLDEST = (20, 10)
 """First engine whose BuildKit knows RUN --mount without a syntax line."""
 
+LINKS = (23, 0)
+"""First engine whose BuildKit knows COPY --link, and takes a folder in place of a stage (Dockerfile 1.4)."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -51,6 +54,7 @@ class Engine:
             raise _unreachable(str(error)) from None
         self.endpoint = str(self.client.api.base_url).replace("http+docker://localhost", "the local socket")
         numbers = tuple(int(part) for part in self.version.split("+")[0].split(".")[:2] if part.isdigit())
+        self.links = numbers >= LINKS
         if numbers < OLDEST:
             raise Surroundings(
                 f"the Docker Engine is {self.version}; imagekit needs 20.10 or later", hint="upgrade Docker Engine"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import subprocess
-import tarfile
-import tempfile
 from xml.etree import ElementTree
 
 import pytest
-from rooms import Room, docker, secret, tags
+from rooms import Room, docker, files_of, secret, tags
 
 Built = tuple[Room, "subprocess.CompletedProcess[str]"]
 PROFILE_TAG = "pytorch:2.4.1-cuda12.1-tiny"
@@ -150,23 +147,3 @@ def test_a_rendered_context_builds_without_imagekit(built: Built) -> None:
     assert ours.keys() == theirs.keys()
     assert {path for path in ours if ours[path] != theirs[path]} == set()
     assert len(ours) > 1000
-
-
-def files_of(image: str) -> dict[str, tuple[object, ...]]:
-    """Path -> kind, mode, owner, link, sha256 of everything in an image, without the records of its making."""
-    container = docker("create", image)
-    found: dict[str, tuple[object, ...]] = {}
-    try:
-        with tempfile.TemporaryFile() as out:
-            subprocess.run(["docker", "export", container], stdout=out, check=True)
-            out.seek(0)
-            with tarfile.open(fileobj=out) as archive:
-                for member in archive:
-                    if member.name.startswith("opt/imagekit/record/") or member.name in (".dockerenv", "var/log/apt"):
-                        continue
-                    file = archive.extractfile(member) if member.isreg() else None
-                    sha256 = hashlib.sha256(file.read()).hexdigest() if file else ""
-                    found[member.name] = (member.type, member.mode, member.uid, member.gid, member.linkname, sha256)
-    finally:
-        docker("rm", "-f", container)
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from imagekit.engines.docker_api import Engine
+from imagekit.scratch import cache
 
 pytestmark = pytest.mark.image
 
@@ -82,6 +84,18 @@ def test_a_gpu_that_is_required_and_not_there_is_a_failure(
     done = imagekit("test", IMAGE, "--require-gpu", "--check", "gpu-available", folder=tmp_path)
     assert done.returncode == 5
     assert "gpu-available" in done.stderr
+
+
+def test_a_source_build_happens_once(build: subprocess.CompletedProcess[str], tmp_path: Path) -> None:
+    """With every cached layer of the packages forgotten, pillow-simd is taken from where the first build kept it."""
+    context = tmp_path / "context"
+    assert imagekit("render", "video-llm", "-o", str(context), folder=tmp_path).returncode == 0
+    assert "FROM system AS source-pillow-simd" in (context / "Dockerfile").read_text()
+    done = imagekit("build", "video-llm", "--no-test", "--with", "toolz", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    log = (cache() / "logs" / re.search(r"log (\S+)", done.stderr)[1]).read_text()  # type: ignore[index]
+    assert "[context built-pillow-simd]" in log
+    assert "source-pillow-simd" not in log
 
 
 OTHER_TORCHVISION = pip("--no-deps", "torchvision==0.18.1")

@@ -1,0 +1,53 @@
+"""A base out of distribution packages, interrupted while it is made."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from rooms import PATIENCE, Room, docker
+
+
+def bases() -> str:
+    return docker("images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}", "imagekit/base")
+
+
+def unpacking(room: Room, process: subprocess.Popen[str]) -> None:
+    """Until mmdebstrap has made a root file system and unpacks into it."""
+    ends = time.monotonic() + PATIENCE
+    while not list((room.cache / "imagekit/tmp").glob(f"{process.pid}-base-*/mmdebstrap.*/var/lib/dpkg/status")):
+        assert process.poll() is None and time.monotonic() < ends
+        time.sleep(0.05)
+    time.sleep(2)
+
+
+def gone(room: Room, pid: int) -> None:
+    """Neither processes nor mounts of that run are there; they get a moment to end."""
+    mark = f"{room.cache}/imagekit/tmp/{pid}-"
+    ends = time.monotonic() + 30
+    while True:
+        running = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout
+        left = [line for line in running.splitlines() if mark in line]
+        left += [line for line in Path("/proc/mounts").read_text().splitlines() if mark in line]
+        if not left or time.monotonic() > ends:
+            break
+        time.sleep(0.2)
+    assert left == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_interrupted(room: Room, number: signal.Signals) -> None:
+    before = bases()
+    process = room.start("base", "bootstrap", "--suite", "bookworm")
+    unpacking(room, process)
+    os.kill(process.pid, number)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 130), err
+    gone(room, process.pid)
+    assert bases() == before
+    room.good("build", "tiny")  # the first that can clean up after a SIGKILL
+    assert room.leftovers() == []

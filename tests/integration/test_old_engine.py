@@ -1,0 +1,67 @@
+"""Docker Engine 20.10, as Debian 12 has it: no COPY --link, and its own `docker` command without buildx.
+
+Both ways of reaching its BuildKit give the files that Engine 26.1 gives.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import rooms
+from rooms import Room, docker, files_of
+
+ENGINE = Path(__file__).parents[2] / "scripts/engine"
+OLD_COMMAND = "/opt/imagekit-engine-bookworm/usr/bin"
+PLUGINS = "/usr/local/lib/docker"
+Built = tuple[Room, "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def old_engine(built: Built) -> Iterator[dict[str, str]]:
+    """The environment in which `docker` means Engine 20.10; it has tiny's base."""
+    release = Path("/etc/os-release").read_text()
+    if os.getuid() or "VERSION_CODENAME=bookworm" not in release:
+        pytest.skip("Engine 20.10 is Debian 12's, and only root may start it")
+    started = subprocess.run([ENGINE, "up", "bookworm"], capture_output=True, text=True, check=False)
+    assert started.returncode == 0, started.stderr
+    environment = {**os.environ, "DOCKER_HOST": started.stdout.strip()}
+    with subprocess.Popen(["docker", "save", "imagekit/base:bookworm"], stdout=subprocess.PIPE) as saved:
+        subprocess.run(["docker", "load", "-q"], stdin=saved.stdout, env=environment, check=True, capture_output=True)
+    yield environment
+    subprocess.run([ENGINE, "down", "bookworm"], capture_output=True, check=True)
+
+
+@pytest.fixture
+def old_room(old_engine: dict[str, str], built: Built, shared: Path, tmp_path: Path) -> Room:
+    room = rooms.make(tmp_path, shared)
+    room.extra["DOCKER_HOST"] = old_engine["DOCKER_HOST"]
+    return room
+
+
+def same_files(image: str, old_engine: dict[str, str], built: Built) -> None:
+    ours, theirs = files_of(built[1].stdout.strip()), files_of(image, env=old_engine)
+    assert {path for path in ours.keys() | theirs.keys() if ours.get(path) != theirs.get(path)} == set()
+
+
+def test_with_buildx(old_room: Room, old_engine: dict[str, str], built: Built) -> None:
+    assert docker("version", "-f", "{{.Server.Version}}", env=old_engine).startswith("20.10.")
+    done = old_room.good("build", "tiny")
+    assert "is proven" in done.stderr or re.search(r"^prove .* 0 fail", done.stderr, re.MULTILINE), done.stderr
+    same_files(done.stdout.strip(), old_engine, built)
+
+
+def test_without_buildx(old_room: Room, old_engine: dict[str, str], built: Built) -> None:
+    """Its own docker command, in a mount namespace where there are no plugins: DOCKER_BUILDKIT=1 docker build."""
+    old_room.extra |= {"PATH": f"{OLD_COMMAND}:{os.environ['PATH']}", "DOCKER_CONFIG": str(old_room.folder)}
+    hide = f"mount -t tmpfs none {PLUGINS} && ! docker buildx version 2>/dev/null && exec imagekit build tiny"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", hide], cwd=old_room.folder, env=old_room.environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    same_files(done.stdout.strip(), old_engine, built)
