@@ -115,7 +115,14 @@ def files_of(image: str, **options: object) -> dict[str, tuple[object, ...]]:
                         continue
                     file = archive.extractfile(member) if member.isreg() else None
                     sha256 = hashlib.sha256(file.read()).hexdigest() if file else ""
-                    found[member.name] = (member.type, member.mode, member.uid, member.gid, member.linkname, sha256)
+                    found[member.name] = (
+                        member.type,
+                        member.mode & 0o7777,
+                        member.uid,
+                        member.gid,
+                        member.linkname,
+                        sha256,
+                    )
     finally:
         docker("rm", "-f", container, **options)
     return found

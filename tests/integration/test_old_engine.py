@@ -33,6 +33,7 @@ def old_engine(built: Built) -> Iterator[dict[str, str]]:
     with subprocess.Popen(["docker", "save", "imagekit/base:bookworm"], stdout=subprocess.PIPE) as saved:
         subprocess.run(["docker", "load", "-q"], stdin=saved.stdout, env=environment, check=True, capture_output=True)
     yield environment
+    subprocess.run(["docker", "system", "prune", "-af"], env=environment, capture_output=True, check=True)  # all ours
     subprocess.run([ENGINE, "down", "bookworm"], capture_output=True, check=True)
 
 
@@ -51,7 +52,7 @@ def same_files(image: str, old_engine: dict[str, str], built: Built) -> None:
 def test_with_buildx(old_room: Room, old_engine: dict[str, str], built: Built) -> None:
     assert docker("version", "-f", "{{.Server.Version}}", env=old_engine).startswith("20.10.")
     done = old_room.good("build", "tiny")
-    assert "is proven" in done.stderr or re.search(r"^prove .* 0 fail", done.stderr, re.MULTILINE), done.stderr
+    assert re.search(r"^prove +static +\d+ pass +0:", done.stderr, re.MULTILINE), done.stderr
     same_files(done.stdout.strip(), old_engine, built)
 
 
