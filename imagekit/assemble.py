@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from imagekit import base, pipeline, record, scratch, tag
@@ -53,11 +55,12 @@ def assemble(
     """Build, prove, tag. Raises BuildFailed, or NotProven after leaving the image under its -failed tag."""
     started = time.monotonic()
     profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
-    with pipeline.build_lock(profile_tag, say):
+    with pipeline.build_lock(profile_tag, say), scratch.folder(scratch.IMAGE) as place:
+        _sweep(engine)
         context = pipeline.rendered(profile, lock, link=engine.links)
         _announce(context, say)
         base_image = ensure_base(lock, engine, say)
-        image = _build(context, lock, site, engine, base_image, say)
+        image = _build(context, lock, site, engine, base_image, place / "iid", say)
         kept = False
         try:
             asked = _ask(engine, image)
@@ -108,7 +111,7 @@ def _announce(context: Context, say: Say) -> None:
     say("plan", f"{len(context.plan.units)} units in {len(groups) + 2} layers: system, {', '.join(groups)}, own files")
 
 
-def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image: str, say: Say) -> str:
+def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image: str, iid: Path, say: Say) -> str:
     log = cache() / "logs" / f"{lock.resolution.profile}-{time.strftime('%Y%m%d-%H%M%S')}.log"
     built_before = engine.client.images.list(filters={"label": f"io.imagekit.lock=sha256:{lock.digest}"})
     if not built_before:
@@ -122,14 +125,15 @@ def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image:
         replaceable = engine.links and buildkit.has_buildx()
         stages = shelf.take(lock, base_image, top) if replaceable else {}
         built = buildkit.build(
-            folder, log=log, secrets=secrets, arguments=arguments, stages=stages, progress=lambda step: say("~", step)
-        )
+            folder, iid=iid, log=log, secrets=secrets, arguments=arguments, stages=stages,
+            progress=lambda step: say("~", step),
+        )  # fmt: skip
         for package in sources(lock) if replaceable else []:
             if stage(package) not in stages:  # the build just made it, so this only copies it out of the build cache
                 out = top / "out" / package.name
                 buildkit.build(
-                    folder, log=top / "export.log", secrets=secrets, arguments=arguments, target=stage(package),
-                    output=f"type=local,dest={out}",
+                    folder, iid=iid, log=top / "export.log", secrets=secrets, arguments=arguments,
+                    target=stage(package), output=f"type=local,dest={out}",
                 )  # fmt: skip
                 shelf.keep(lock, base_image, package, out)
     took = time.monotonic() - started
@@ -208,6 +212,15 @@ def _not_proven(report: reports.Report, names: tag.Names, engine: Engine) -> Not
         details=[*reports.failures(report), "", f"tag   none moved; {was}", f"kept  {names.failed}"],
         hint=f"again: imagekit test {names.failed}{check}",
     )
+
+
+def _sweep(engine: Engine) -> None:
+    """Remove the images that killed imagekits had built and not named."""
+    engine.sweep()  # a container holds its image
+    for folder, image in scratch.left_images():
+        if image:
+            _forget(engine, image)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _forget(engine: Engine, image: str) -> None:

@@ -19,6 +19,10 @@ _PR_SET_PDEATHSIG = 1
 """prctl(2)."""
 
 
+IMAGE = "image"
+"""Purpose of a folder whose file `iid` names an image of the engine: who removes the image removes the folder."""
+
+
 def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagekit"
 
@@ -28,11 +32,24 @@ def folder(purpose: str) -> Iterator[Path]:
     """A temporary folder, readable by this user only."""
     top = cache() / "tmp"
     top.mkdir(parents=True, exist_ok=True)
-    for old in top.iterdir():
-        if not alive(old.name.split("-")[0]):
+    for old in _dead():
+        if old.name.split("-")[1] != IMAGE:
             shutil.rmtree(old, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-{purpose}-", dir=top) as name:
         yield Path(name)
+
+
+def left_images() -> Iterator[tuple[Path, str]]:
+    """(folder, image id) of killed processes: images that were built and not named yet, for the caller to remove."""
+    for old in _dead():
+        file = old / "iid"
+        if old.name.split("-")[1] == IMAGE:
+            yield old, file.read_text().strip() if file.is_file() else ""
+
+
+def _dead() -> list[Path]:
+    top = cache() / "tmp"
+    return [old for old in top.iterdir() if not alive(old.name.split("-")[0])] if top.is_dir() else []
 
 
 def clean() -> None:

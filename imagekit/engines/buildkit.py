@@ -56,6 +56,7 @@ def command() -> list[str]:
 def build(
     context: Path,
     *,
+    iid: Path,
     log: Path,
     secrets: dict[str, Path],
     arguments: dict[str, str] | None = None,
@@ -65,30 +66,28 @@ def build(
     no_cache: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Built:
-    """Build a context into an image without a tag.
+    """Build a context into an image without a tag; its id is in the file `iid` from the moment it exists.
 
     With buildx only: `stages` gives a folder in place of a stage; `output` exports a target instead of making an image.
 
     Raises BuildFailed with the failing step's last lines and a hint. Ctrl-C stops the build and is raised again.
     """
-    with scratch.folder("build") as folder:
-        iid = folder / "iid"
-        call = [*command(), "--progress=plain"]
-        if call[1] == "buildx":
-            # attestations would make an index, which the classic image store cannot hold
-            call += ["--provenance=false", "--sbom=false"]
-        call += [f"--output={output}"] if output else [f"--iidfile={iid}"]
-        call += ["--load"] if call[1] == "buildx" and not output else []
-        call += [f"--target={target}"] if target else []
-        call += ["--no-cache"] if no_cache else []
-        call += [f"--build-arg={key}={value}" for key, value in (arguments or {}).items()]
-        call += [f"--build-context={stage}={path}" for stage, path in (stages or {}).items()]
-        call += [f"--secret=id={key},src={path}" for key, path in secrets.items()]
-        steps: dict[str, Step] = {}
-        code = _run([*call, str(context)], log, lambda line: _read(line, steps, progress))
-        if code:
-            raise _failure(steps, log)
-        image = "" if output else iid.read_text().strip()
+    call = [*command(), "--progress=plain"]
+    if call[1] == "buildx":
+        # attestations would make an index, which the classic image store cannot hold
+        call += ["--provenance=false", "--sbom=false"]
+    call += [f"--output={output}"] if output else [f"--iidfile={iid}"]
+    call += ["--load"] if call[1] == "buildx" and not output else []
+    call += [f"--target={target}"] if target else []
+    call += ["--no-cache"] if no_cache else []
+    call += [f"--build-arg={key}={value}" for key, value in (arguments or {}).items()]
+    call += [f"--build-context={stage}={path}" for stage, path in (stages or {}).items()]
+    call += [f"--secret=id={key},src={path}" for key, path in secrets.items()]
+    steps: dict[str, Step] = {}
+    code = _run([*call, str(context)], log, lambda line: _read(line, steps, progress))
+    if code:
+        raise _failure(steps, log)
+    image = "" if output else iid.read_text().strip()
     runs = [step for step in steps.values() if not step.name.startswith("[internal]")]
     return Built(image, len(runs), sum(step.cached for step in runs))
 

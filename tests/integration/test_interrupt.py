@@ -109,13 +109,22 @@ def test_sigkill(room: Room, point: str) -> None:
     POINTS[point](room, process)
     end(process, signal.SIGKILL)
     assert [tag for tag in tags() if name in tag] == []
+    if point == "prove":
+        assert len(images(name)) == 1, "built, and not named yet"
     for lock in (room.folder / "locks").rglob("*.json"):
         read(lock)
-    room.good("build", path)
+    room.profile('env: {KILL: "never"}\n', name)  # another image, so that the first is nobody's
+    image = room.good("build", path).stdout.strip()
+    assert images(name) == {image}
     assert docker("ps", "-aq", "--filter", f"label=io.imagekit.run={process.pid}") == ""
     assert room.leftovers() == []
     running = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout
     assert f"imagekit/tmp/{process.pid}-" not in running, "the build goes on without its imagekit"
+
+
+def images(profile: str) -> set[str]:
+    """Images of a profile, with and without a name."""
+    return set(docker("images", "-aq", "--no-trunc", "--filter", f"label=io.imagekit.profile={profile}").split())
 
 
 def test_two_builds_at_once_of_one_profile(room: Room) -> None:
