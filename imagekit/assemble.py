@@ -98,10 +98,19 @@ def ensure_base(lock: Lock, engine: Engine, say: Say) -> str:
             engine, wanted.name, wanted.packages, lambda text: say("base", text)
         )
     reference = f"{wanted.name}@{wanted.digest}" if wanted.digest else wanted.name
-    if engine.image(reference) is None and not engine.pull(reference):
+    here = engine.image(reference)
+    if here is None and engine.pull(reference):
+        here = engine.image(reference)
+    if here is None:
         raise Surroundings(
             f"the base image {reference} is not here and cannot be pulled",
             hint="--base distro:bookworm makes one from distribution packages",
+        )
+    if wanted.found and not wanted.digest and here["Id"] != wanted.found.id:
+        raise Surroundings(
+            f"the base image {reference} is another one than when it was locked",
+            details=[f"locked  {wanted.found.id}", f"here    {here['Id']}"],
+            hint="imagekit lock --upgrade takes the new one; an image with a registry's digest cannot move",
         )
     return reference
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from imagekit import render, resources, scratch
+from imagekit import foundation, render, resources, scratch
 from imagekit import site as sites
 from imagekit.compat.resolve import again, resolve
 from imagekit.errors import ImpossibleWish, Surroundings, UsageError
+from imagekit.foundation import Foundation
 from imagekit.lock.model import Lock, Package, dump, file_name, read, stale, write
 from imagekit.profile import Profile, Wishes, load
 from imagekit.resolution import Resolution, Want
@@ -43,16 +44,45 @@ def store() -> Store:
     return Store(cache() / "wheels")
 
 
-def resolved(name: str, wishes: Wishes, site: Site, say: Say) -> tuple[Profile, Resolution]:
+def resolved(name: str, wishes: Wishes, site: Site, say: Say, *, upgrade: bool = False) -> tuple[Profile, Resolution]:
+    """`upgrade`: an image base is asked again, instead of taken as its lock has it."""
     profile = load(name)
-    resolution = resolve(profile, wishes, base_default=site.settings.base.default, base_map=site.settings.base.map)
-    r = resolution
+    r = resolution = resolve(
+        profile, wishes, base_default=site.settings.base.default, base_map=site.settings.base.map,
+        look=lambda reference: _look(profile, reference, say, upgrade),
+    )  # fmt: skip
     say("resolve", f"torch {r.torch} + CUDA {r.cuda} ({r.variant}), Python {r.python}, {r.os}")
     for note in r.notes:
         say("", note)
     if profile.targets:
         say("", f"targets {', '.join(profile.targets)} not checked: the site names no fleet")
     return profile, resolution
+
+
+def _look(profile: Profile, reference: str, say: Say, upgrade: bool) -> Foundation | None:
+    """What an image base offers: as a lock of this profile has it, else as the engine's image says, pulled if need be.
+
+    None where there is no engine, or no such image: then its name must tell enough.
+    """
+    folders = [Path("locks") / profile.name, resources.profiles() / "locks" / profile.name]
+    for path in [] if upgrade else sorted(path for folder in folders for path in folder.glob("*.json")):
+        base = read(path).resolution.base
+        if base.found and reference in (base.name, f"{base.name}@{base.digest}"):
+            return base.found
+    from imagekit.engines.docker_api import Engine
+
+    try:
+        engine = Engine()
+    except Surroundings:
+        return None
+    if engine.image(reference) is None:
+        say("base", f"pulling {reference}")
+        if not engine.pull(reference):
+            return None
+    image = engine.image(reference)
+    assert image is not None
+    said = engine.run(image["Id"], ["-c", foundation.SCRIPT], entrypoint=["/bin/sh"], timeout=120, user="0")
+    return foundation.read(image, said.stdout)
 
 
 def lock_path(profile: Profile, resolution: Resolution) -> Path:

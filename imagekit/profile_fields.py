@@ -68,8 +68,8 @@ def _source(value: Any) -> Any:
 
 
 def _base(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch(r"(distro|image):[A-Za-z0-9][A-Za-z0-9._:/@-]*", value):
-        raise ValueError(f"{value!r} is not a base: write distro:bookworm or image:debian:bookworm-slim")
+    if isinstance(value, str) and not re.fullmatch(r"(distro|image|cuda):[A-Za-z0-9][A-Za-z0-9._:/@-]*", value):
+        raise ValueError(f"{value!r} is not a base: write distro:bookworm, image:debian:bookworm-slim or cuda:devel")
     return value
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imagekit.foundation import Foundation
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -20,6 +22,8 @@ class Base(_Model):
     """Manifest digest of an image base; empty for a distro base, whose versions are in each build's record."""
     packages: tuple[str, ...] = ()
     """Distribution packages a distro base is made of."""
+    found: Foundation | None = None
+    """What an image base said of itself when it was locked; None when it could not be had then."""
 
 
 class Want(_Model):

@@ -14,7 +14,7 @@ def bootstrap(suite: str) -> None:
     """Make imagekit/base:SUITE with mmdebstrap; no registry is asked. Prints its reference."""
     from imagekit import base
     from imagekit.cli.output import Lines
-    from imagekit.compat.resolve import base_packages, known_suite
+    from imagekit.compat.bases import base_packages, known_suite
     from imagekit.engines.docker_api import Engine
 
     say = Lines()

@@ -24,7 +24,7 @@ def command(profile: str, no_test: bool, gpus: str, require_gpu: bool, as_json: 
 
     say = Lines()
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
-    the_profile, resolution = pipeline.resolved(profile, wished, site, say)
+    the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
     engine = Engine()
     lock, _ = pipeline.locked(the_profile, resolution, site, say, locks)
     done = assemble.assemble(

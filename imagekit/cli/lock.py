@@ -18,6 +18,6 @@ def command(profile: str, **options: Any) -> None:
 
     say = Lines()
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
-    the_profile, resolution = pipeline.resolved(profile, wished, site, say)
+    the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
     _, path = pipeline.locked(the_profile, resolution, site, say, locks)
     print(path)

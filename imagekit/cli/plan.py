@@ -22,7 +22,7 @@ def command(profile: str, as_json: bool, **options: Any) -> None:
 
     say = Lines()
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
-    the_profile, resolution = pipeline.resolved(profile, wished, site, say)
+    the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
     lock, _ = pipeline.locked(the_profile, resolution, site, say, locks)
     plan = pipeline.rendered(the_profile, lock).plan
     if as_json:

@@ -20,7 +20,7 @@ def command(profile: str, output: str | None, **options: Any) -> None:
 
     say = Lines(quiet=output is None)
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
-    the_profile, resolution = pipeline.resolved(profile, wished, site, say)
+    the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
     lock, _ = pipeline.locked(the_profile, resolution, site, say, locks)
     context = pipeline.rendered(the_profile, lock)
     if output is None:

@@ -4,58 +4,54 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from imagekit.compat import spelling
+from imagekit.compat import bases, spelling
 from imagekit.compat.choose import Asked, Choice, best
-from imagekit.compat.facts import Facts, Feature, OperatingSystem, load
+from imagekit.compat.facts import Facts, Feature, load
 from imagekit.compat.refuse import refusal
 from imagekit.compat.review import Review, review
 from imagekit.errors import ImpossibleWish, UsageError
+from imagekit.foundation import Foundation
 from imagekit.profile import Profile, Wishes
-from imagekit.resolution import Base, Reason, Resolution, SourceBuild, Want
+from imagekit.resolution import Reason, Resolution, SourceBuild, Want
+
+Look = Callable[[str], Foundation | None]
 
 FOLLOWERS = ("torchvision", "torchaudio")
 """Their versions follow torch (METADATA of their wheels pins it)."""
 
-_DISTRO_PACKAGES = ("ca-certificates", "python3")
-"""What a base of distribution packages is made of: python3, never python3-pip (its bundled wheels)."""
-
-
-def base_packages(suite: str) -> tuple[str, ...]:
-    return _DISTRO_PACKAGES
-
-
-def known_suite(suite: str) -> OperatingSystem:
-    facts = load()
-    system = facts.suite(suite)
-    if system is None:
-        names = [entry.suite for entry in facts.systems]
-        near = difflib.get_close_matches(suite, names, 1)
-        hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(names)
-        raise UsageError(f"there is no suite {suite!r} in the facts", hint=hint)
-    return system
-
 
 def resolve(
-    profile: Profile, wishes: Wishes, *, base_default: str = "", base_map: Mapping[str, str] | None = None
-) -> Resolution:
-    """Raises UsageError for what cannot be read, ImpossibleWish for what cannot be had."""
+    profile: Profile, wishes: Wishes, *, base_default: str = "", base_map: Mapping[str, str] | None = None,
+    look: Look = lambda _: None,
+) -> Resolution:  # fmt: skip
+    """`look` asks an image what it offers as a base; None where it cannot be had.
+
+    Raises UsageError for what cannot be read, ImpossibleWish for what cannot be had.
+    """
     facts = load()
-    asked = _asked(wishes.torch, wishes.cuda, wishes.python, wishes.base)
-    preferred = _asked(profile.torch, profile.cuda, profile.python, profile.base or base_default or "distro:bookworm")
-    choice = best(facts, asked, preferred)
-    if choice is None:
-        raise refusal(facts, asked, preferred)
+    base = wishes.base or profile.base or base_default or "distro:bookworm"
+    if base.startswith("cuda:"):
+        # its suite follows from the CUDA that is chosen without it
+        first = _choose(facts, _asked(wishes, ""), _asked(profile, "distro:jammy"))
+        base = bases.cuda_image(base, first.variant.cuda, first.release, facts)
+    found = look("@".join(filter(None, bases.reference(base, base_map or {})))) if base.startswith("image:") else None
+    suite = bases.suite_of(base, found)
+    asked = _asked(wishes, suite if wishes.base else "")
+    own = profile.base or base_default or "distro:bookworm"
+    named = bases.suite_of(own, None) if own.startswith("distro:") else ""
+    preferred = _asked(profile, named if wishes.base else suite)
+    choice = _choose(facts, asked, preferred)
     features = _features(profile, facts)
     wants = _wants(profile, wishes, choice, features)
     builds = _builds(wants, facts, choice.system.suite)
-    apt = _apt(profile, choice, features, wishes.base or profile.base or base_default)
+    apt = _apt(profile, choice, features, base)
     checked = _review(facts, choice, apt)
     if checked.refused:
         raise ImpossibleWish("the facts refuse this", details=checked.refused)
@@ -75,7 +71,7 @@ def resolve(
         python=choice.system.python,
         os=f"{choice.system.id.capitalize()} {choice.system.version}",
         glibc=choice.system.glibc,
-        base=_base(choice, wishes.base or profile.base or base_default, base_map or {}),
+        base=bases.locked(base, choice.system, base_map or {}, found),
         wants=tuple(placed),
         constraints=tuple(checked.holds),
         replace={canonicalize_name(a): canonicalize_name(b) for a, b in profile.replace.items()},
@@ -83,7 +79,9 @@ def resolve(
         apt=apt,
         pip_wheel=choice.system.pip_wheel,
         features=tuple(feature.name for feature in features),
-        env={key: value for feature in features for key, value in feature.env.items()} | profile.env,
+        env=bases.emptied(found)
+        | {key: value for feature in features for key, value in feature.env.items()}
+        | profile.env,
         labels=profile.labels,
         files=profile.files,
         expects=profile.expects.model_dump(exclude_defaults=True),
@@ -92,7 +90,7 @@ def resolve(
         cpu_level=max((build.cpu_level for build in builds if build.cpu_level), default="x86-64"),
         differs=_differs(profile, wishes, choice, preferred),
         reasons=_reasons(choice, asked, preferred),
-        notes=(*_given_up(choice, asked, preferred), *checked.warnings),
+        notes=(*_given_up(choice, asked, preferred), *bases.notes(found, variant.cuda, toolkit), *checked.warnings),
     )
 
 
@@ -113,43 +111,24 @@ def again(resolution: Resolution, versions: Mapping[str, str]) -> Review:
     return review(facts, versions, about, resolution.apt, ("torch", *FOLLOWERS, "triton"))
 
 
-def _asked(torch: str | None, cuda: str | None, python: str | None, base: str | None) -> Asked:
-    version, variant = spelling.torch(torch) if torch else ("", "")
-    toolkit = spelling.cuda(cuda) if cuda else ""
+def _choose(facts: Facts, asked: Asked, preferred: Asked) -> Choice:
+    choice = best(facts, asked, preferred)
+    if choice is None:
+        raise refusal(facts, asked, preferred)
+    return choice
+
+
+def _asked(of: Profile | Wishes, suite: str) -> Asked:
+    version, variant = spelling.torch(of.torch) if of.torch else ("", "")
+    toolkit = spelling.cuda(of.cuda) if of.cuda else ""
     if variant and toolkit and spelling.cuda(variant) != toolkit:
-        raise ImpossibleWish(f"torch {torch} is a build for CUDA {spelling.cuda(variant)}, and CUDA {toolkit} is asked")
+        raise ImpossibleWish(
+            f"torch {of.torch} is a build for CUDA {spelling.cuda(variant)}, and CUDA {toolkit} is asked"
+        )
     return Asked(
         torch=version, cuda=toolkit or (spelling.cuda(variant) if variant else ""),
-        python=spelling.python(python) if python else "", suite=_suite(base) if base else "",
+        python=spelling.python(of.python) if of.python else "", suite=suite,
     )  # fmt: skip
-
-
-def _suite(base: str) -> str:
-    """The suite of distro:SUITE, or of an image whose name tells it (debian:bookworm-slim, ubuntu:22.04)."""
-    kind, _, name = base.partition(":")
-    if kind == "distro":
-        return known_suite(name).suite
-    if kind != "image" or not name:
-        raise UsageError(f"{base!r} is not a base", hint="distro:bookworm, or image:debian:bookworm-slim")
-    for system in load().systems:
-        tail = name.rsplit("/", 1)[-1].split("@")[0]
-        if system.suite in tail or tail.startswith(f"{system.id}:{system.version}"):
-            return system.suite
-    raise UsageError(
-        f"the name of the image {name} does not tell its distribution, so its Python and glibc are not known",
-        hint="use debian:<suite>, ubuntu:<version>, or distro:<suite>",
-    )
-
-
-def _base(choice: Choice, asked: str, base_map: Mapping[str, str]) -> Base:
-    kind, _, name = asked.partition(":")
-    if kind != "image":
-        suite = choice.system.suite
-        return Base(kind="distro", name=suite, packages=base_packages(suite))
-    reference, _, digest = name.partition("@")
-    repository, _, tag = reference.partition(":")
-    reference = f"{base_map.get(repository, repository)}:{tag}" if tag else base_map.get(repository, repository)
-    return Base(kind="image", name=reference, digest=digest)
 
 
 def _features(profile: Profile, facts: Facts) -> list[Feature]:
@@ -241,7 +220,7 @@ def _builds(wants: list[Want], facts: Facts, suite: str) -> list[SourceBuild]:
 
 
 def _apt(profile: Profile, choice: Choice, features: list[Feature], base: str) -> tuple[str, ...]:
-    own = base_packages(choice.system.suite) if base.startswith("image:") else ()
+    own = bases.base_packages(choice.system.suite) if base.startswith("image:") else ()
     from_features = [name for feature in features for name in feature.apt_for(choice.system.suite)]
     return tuple(sorted({*own, *profile.apt, *from_features}))
 
@@ -263,7 +242,7 @@ def _differs(profile: Profile, wishes: Wishes, choice: Choice, preferred: Asked)
         suffixes.append("py" + choice.system.python.replace(".", ""))
     if preferred.suite and choice.system.suite != preferred.suite:
         suffixes.append(choice.system.suite)
-    elif wishes.base and wishes.base.startswith("image:"):
+    elif wishes.base and not wishes.base.startswith("distro:"):
         suffixes.append("image" + hashlib.sha256(wishes.base.encode()).hexdigest()[:6])
     if wishes.packages:
         names = sorted(canonicalize_name(Requirement(line).name) for line in wishes.packages)

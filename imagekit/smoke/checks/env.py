@@ -16,7 +16,7 @@ def problems(image: Image, env: dict[str, str]) -> list[str]:
     found = [f"{name} is not set" for name in ("HOME", "USER", "LOGNAME", "LANG") if not env.get(name)]
     if "utf-8" not in env.get("LANG", "").lower().replace("utf8", "utf-8"):
         found.append(f"LANG={env.get('LANG', '')} is not UTF-8")
-    if "IMAGEKIT_IMAGE_ENV" in os.environ and "NVIDIA_VISIBLE_DEVICES" in env:
+    if "IMAGEKIT_IMAGE_ENV" in os.environ and env.get("NVIDIA_VISIBLE_DEVICES"):
         found.append(f"NVIDIA_VISIBLE_DEVICES={env['NVIDIA_VISIBLE_DEVICES']} is baked in")
     capabilities = env.get("NVIDIA_DRIVER_CAPABILITIES", "").split(",")
     if "nvdec" in image.features and not {"video", "all"} & set(capabilities):
