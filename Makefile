@@ -5,21 +5,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):/opt/imagekit-engine/usr/bin:$(PATH)
 
-.PHONY: demo test unit integration image acceptance lint golden system engine bench clean
+.PHONY: demo test unit integration image acceptance lint golden system system-test engine bench clean
 
 demo: $(VENV)/ready system engine
 	imagekit build video-llm
 
-test: $(VENV)/dev system engine lint
+test: $(VENV)/dev system-test engine lint
 	IMAGEKIT_REQUIRE_ENGINE=1 python -m pytest tests -m "not acceptance"
 
 unit: $(VENV)/dev
 	python -m pytest tests/unit
 
-integration: $(VENV)/dev system engine
+integration: $(VENV)/dev system-test engine
 	IMAGEKIT_REQUIRE_ENGINE=1 python -m pytest tests/integration -m "not image"
 
-acceptance: $(VENV)/dev system engine lint
+acceptance: $(VENV)/dev system-test engine lint
 	IMAGEKIT_REQUIRE_ENGINE=1 python -m pytest tests
 
 lint: $(VENV)/dev
@@ -38,11 +38,15 @@ bench: $(VENV)/dev system engine
 engine: system
 	scripts/engine up
 
-# mmdebstrap makes the base image; only a machine without it and with the right to install gets it
-system:
-	@command -v mmdebstrap >/dev/null || { \
-	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "error: mmdebstrap is missing; as root: apt-get install mmdebstrap" >&2; exit 4; }; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap >/dev/null; }
+# mmdebstrap makes the base image. Only a machine without a command and with the right to install gets its package.
+system: need-mmdebstrap
+# for the tests: busybox is a stand-in for a distribution without glibc
+system-test: need-mmdebstrap need-busybox
+need-%:
+	@command -v $* >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "error: $* is missing; as root: apt-get install $(or $(package-$*),$*)" >&2; exit 4; }; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(or $(package-$*),$*) >/dev/null; }
+package-busybox := busybox-static
 
 $(VENV)/bin/python:
 	scripts/venv $(VENV)

@@ -87,5 +87,5 @@ def _mmdebstrap(suite: str, packages: tuple[str, ...], tar: Path) -> None:
         lines = [line for line in output.splitlines() if line.strip()][-8:]
         raise Surroundings(
             f"mmdebstrap could not make a base of {suite}", details=lines,
-            hint="it needs Debian's mirror, and root or unprivileged user namespaces (uidmap)",
+            hint="it needs the suite's mirror and keyring (debian-archive-keyring, ubuntu-keyring), and root or user namespaces",
         )  # fmt: skip

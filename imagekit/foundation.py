@@ -15,6 +15,8 @@ class Foundation(BaseModel):
 
     id: str
     """Image id: sha256 of its configuration."""
+    digest: str = ""
+    """Manifest digest that the registry of its name gave; empty for an image that was never in one."""
     os: str = ""
     """ID of /etc/os-release: debian, ubuntu, alpine."""
     version: str = ""
@@ -59,16 +61,23 @@ exit 0
 _KEPT = re.compile(r"NVIDIA_.*|LD_LIBRARY_PATH|PYTHONPATH|PYTHONHOME|PIP_.*")
 
 
-def read(image: dict[str, object], said: str) -> Foundation:
-    """`image`: what `docker inspect` tells; `said`: what SCRIPT printed."""
+def read(reference: str, image: dict[str, object], said: str) -> Foundation:
+    """`image`: what `docker inspect` tells of a reference; `said`: what SCRIPT printed."""
     rows = [line.partition("=")[::2] for line in said.splitlines() if "=" in line]
     one = dict(rows)
     pairs = [(key, *value.partition(" ")[::2]) for key, value in rows]
     config = image.get("Config") or {}
     assert isinstance(config, dict)
     env = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
+    digests = image.get("RepoDigests") or []
+    assert isinstance(digests, list)
+    # a local tag may be any image: only the digest of the repository that was asked for leads back to it
+    of_this = [
+        digest for name, _, digest in (str(entry).partition("@") for entry in digests) if reference.startswith(name)
+    ]
     return Foundation(
         id=str(image["Id"]),
+        digest=of_this[0] if of_this else "",
         os=one.get("os", ""),
         version=one.get("version", ""),
         glibc=one.get("glibc", ""),

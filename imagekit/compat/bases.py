@@ -119,7 +119,7 @@ def locked(base: str, system: OperatingSystem, base_map: Mapping[str, str], foun
     if not base.startswith("image:"):
         return Base(kind="distro", name=system.suite, packages=base_packages(system.suite))
     name, digest = reference(base, base_map)
-    return Base(kind="image", name=name, digest=digest, found=found)
+    return Base(kind="image", name=name, digest=digest or (found.digest if found else ""), found=found)
 
 
 def notes(found: Foundation | None, cuda: str, toolkit: Toolkit | None) -> list[str]:

@@ -1,0 +1,168 @@
+"""Images as bases: local stand-ins with the layout of company images, nvidia/cuda, pytorch/pytorch and others.
+
+No registry is reached: each stand-in is made here from the Debian 12 base, and carries the name of what it stands for.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rooms import Room, docker
+
+Make = Callable[..., str]
+
+
+@pytest.fixture
+def image(engine: object, built: object, tmp_path: Path) -> Iterator[Make]:
+    """Make an image from Dockerfile lines; its name. All are removed in the end."""
+    made = []
+
+    def make(*lines: str, name: str = "", base: str = "imagekit/base:bookworm") -> str:
+        name = name or f"company/base:{uuid.uuid4().hex[:8]}"
+        folder = tmp_path / uuid.uuid4().hex
+        folder.mkdir()
+        (folder / "Dockerfile").write_text("\n".join([f"FROM {base}", *lines]) + "\n")
+        if base == "scratch":
+            (folder / "busybox").write_bytes(Path(shutil.which("busybox") or "").read_bytes())
+            (folder / "busybox").chmod(0o755)
+        docker("build", "-q", "-t", name, str(folder), env={**os.environ, "DOCKER_BUILDKIT": "1"})
+        made.append(name)
+        return name
+
+    yield make
+    subprocess.run(["docker", "rmi", "-f", *made], capture_output=True, check=False)
+
+
+def env_of(image: str) -> dict[str, str]:
+    lines = docker("inspect", "-f", "{{range .Config.Env}}{{println .}}{{end}}", image).split("\n")
+    return dict(line.partition("=")[::2] for line in lines if line)
+
+
+def test_a_company_image(room: Room, image: Make) -> None:
+    """Another user, variables that must not stay, files that do."""
+    name = image(
+        "RUN useradd -u 4000 app && echo policy >/etc/company-policy",
+        "ENV NVIDIA_VISIBLE_DEVICES=all PYTHONPATH=/opt/company COMPANY=acme",
+        'ENTRYPOINT ["/bin/false"]',
+        "USER app",
+    )
+    done = room.good("build", "tiny", "--base", f"image:{name}")
+    built = done.stdout.strip()
+    assert "NVIDIA_VISIBLE_DEVICES=all: emptied" in done.stderr and "sets PYTHONPATH" in done.stderr
+    env = env_of(built)
+    assert (env["NVIDIA_VISIBLE_DEVICES"], env["PYTHONPATH"], env["COMPANY"]) == ("", "", "acme")
+    assert docker("inspect", "-f", "{{.Config.User}}", built) == "1000:0"
+    assert docker("run", "--rm", "--network=none", built, "cat", "/etc/company-policy") == "policy"
+    layers = docker("inspect", "-f", "{{json .RootFS.Layers}}", built)
+    below = docker("inspect", "-f", "{{json .RootFS.Layers}}", name)
+    assert layers.startswith(below.rstrip("]")), "its layers are the lowest ones, so nodes share them"
+    (lock,) = (room.folder / "locks/tiny").glob("*-image*.json")
+    base = room.lock(str(lock.relative_to(room.folder))).resolution.base
+    assert base.found and base.found.id == docker("inspect", "-f", "{{.Id}}", name)
+    assert (base.found.os, base.found.version, base.found.glibc) == ("debian", "12", "2.36")
+
+
+def test_a_base_that_moved_is_noticed(room: Room, image: Make) -> None:
+    name = image("RUN echo 1 >/etc/version")
+    room.good("lock", "tiny", "--base", f"image:{name}")
+    image("RUN echo 2 >/etc/version", name=name)
+    done = room.run("build", "tiny", "--base", f"image:{name}")
+    assert done.returncode == 4 and "is another one than when it was locked" in done.stderr
+    assert room.good("build", "tiny", "--base", f"image:{name}", "--upgrade").stdout.startswith("sha256:")
+
+
+def test_a_lock_needs_no_engine_once_made(room: Room, image: Make) -> None:
+    name = image("RUN true")
+    room.good("lock", "tiny", "--base", f"image:{name}")
+    room.extra["DOCKER_HOST"] = "unix:///nowhere.sock"
+    rendered = room.good("render", "tiny", "--base", f"image:{name}", "--locked").stdout
+    assert f"ARG BASE={name}" in rendered and "imagekit base bootstrap" not in rendered
+
+
+CUDA = [
+    "RUN mkdir -p /usr/local/cuda-12.1/bin && ln -s cuda-12.1 /usr/local/cuda",
+    "ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+    'ENV NVIDIA_REQUIRE_CUDA="cuda>=12.1 brand=tesla,driver>=470,driver<471"',
+    "ENV LD_LIBRARY_PATH=/usr/local/nvidia/lib:/usr/local/nvidia/lib64",
+]
+
+
+def test_nvidia_cuda_by_its_short_name(room: Room, image: Make) -> None:
+    """cuda:devel is the newest nvidia/cuda image of the CUDA that was chosen; what it means is said."""
+    nvcc = "RUN install -m 755 /bin/true /usr/local/cuda-12.1/bin/nvcc"
+    name = image(CUDA[0], nvcc, *CUDA[1:], name="nvidia/cuda:12.1.1-devel-ubuntu22.04")
+    done = room.good("build", "tiny", "--base", "cuda:devel")
+    assert "has CUDA 12.1 of its own" in done.stderr and "nvcc is there" in done.stderr
+    assert "NVIDIA_REQUIRE_CUDA (cuda>=12.1 ...)" in done.stderr and "525.60.13" in done.stderr
+    env = env_of(done.stdout.strip())
+    assert env["NVIDIA_VISIBLE_DEVICES"] == "" and env["NVIDIA_REQUIRE_CUDA"].startswith("cuda>=12.1")
+    (lock,) = (room.folder / "locks/tiny").glob("*-image*.json")
+    assert room.lock(str(lock.relative_to(room.folder))).resolution.base.name == name
+
+
+def test_cuda_that_nothing_uses_is_said(room: Room, image: Make) -> None:
+    name = image(*CUDA, name="nvidia/cuda:12.1.1-runtime-ubuntu22.04")
+    done = room.good("lock", "tiny", "--base", f"image:{name}")
+    assert "nothing of the stack uses them" in done.stderr
+
+
+TORCH = "RUN mkdir -p {0}/torch && echo \"__version__ = '{1}'\" >{0}/torch/version.py"
+REFUSED = {
+    "pytorch/pytorch": (
+        [TORCH.format("/opt/conda/lib/python3.11/site-packages", "2.4.1")],
+        "it has torch 2.4.1 already (/opt/conda/lib/python3.11/site-packages/torch)",
+    ),
+    "NGC": (
+        [TORCH.format("/usr/local/lib/python3.11/dist-packages", "2.4.0a0+f70bd71a48.nv24.06")],
+        "it has torch 2.4.0a0+f70bd71a48.nv24.06 already",
+    ),
+    "another glibc": (["RUN sed -i 's/VERSION_ID=\"12\"/VERSION_ID=\"13\"/' /etc/os-release"], "its glibc is 2.36"),
+    "no apt": (["RUN mv /usr/bin/apt-get /usr/bin/gone"], "it has no apt-get"),
+    "a distribution nobody knows": (
+        ["RUN printf 'ID=rhel\\nVERSION_ID=9\\n' >/etc/os-release"], "it is rhel 9; the facts know debian 11"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(room: Room, image: Make, name: str) -> None:
+    lines, reason = REFUSED[name]
+    before = sorted((room.folder / "locks/tiny").iterdir())
+    done = room.run("build", "tiny", "--base", f"image:{image(*lines)}")
+    assert done.returncode == 3, done.stderr
+    assert "nothing can be built on" in done.stderr and reason in done.stderr and "hint" in done.stderr
+    assert sorted((room.folder / "locks/tiny").iterdir()) == before
+
+
+def test_another_c_library(room: Room, image: Make) -> None:
+    """A stand-in for Alpine: busybox, no getconf, no glibc."""
+    lines = [
+        "COPY busybox /bin/busybox",
+        'RUN ["/bin/busybox", "--install", "-s", "/bin"]',
+        "RUN mkdir -p /etc && printf 'ID=alpine\\nVERSION_ID=3.20.1\\n' >/etc/os-release",
+    ]
+    done = room.run("build", "tiny", "--base", f"image:{image(*lines, base='scratch')}")
+    assert done.returncode == 3 and "its C library is not glibc" in done.stderr, done.stderr
+
+
+def test_no_python_is_installed(room: Room, image: Make) -> None:
+    """debian:bookworm-slim has none: the distribution's is."""
+    purge = "RUN apt-get purge -y --allow-remove-essential 'python3*' 'libpython3*' && ! command -v python3"
+    done = room.good("build", "tiny", "--base", f"image:{image(purge)}")
+    said = docker(
+        "run", "--rm", "--network=none", done.stdout.strip(), "python", "-c", "import torch, sys; print(sys.version)"
+    )
+    assert said.startswith("3.11.")
+
+
+def test_what_is_nowhere(room: Room) -> None:
+    done = room.run("build", "tiny", "--base", "image:debian:bookworm-slim")
+    assert done.returncode == 4 and "cannot be pulled" in done.stderr and "--base distro:bookworm" in done.stderr
+    done = room.run("build", "tiny", "--base", "image:company/secret:1")
+    assert done.returncode == 2 and "its name does not tell its distribution" in done.stderr
