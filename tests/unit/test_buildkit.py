@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imagekit.engines import buildkit
-from imagekit.engines.buildkit import Step
+from imagekit.engines import buildkit, steps
+from imagekit.engines.steps import Step
 from imagekit.errors import BuildFailed, Surroundings
 
 GOOD = """\
@@ -34,17 +34,17 @@ GOOD = """\
 
 
 def read(text: str) -> tuple[dict[str, Step], list[str]]:
-    steps: dict[str, Step] = {}
+    found: dict[str, Step] = {}
     progress: list[str] = []
     for line in text.splitlines():
-        buildkit._read(line, steps, progress.append)
-    return steps, progress
+        steps.read(line, found, progress.append)
+    return found, progress
 
 
 def failure(tmp_path: Path, text: str) -> BuildFailed | Surroundings:
     log = tmp_path / "build.log"
     log.write_text(text)
-    return buildkit._failure(read(text)[0], log)
+    return steps.failure(read(text)[0], log)
 
 
 def failing(*lines: str) -> str:
@@ -53,9 +53,9 @@ def failing(*lines: str) -> str:
 
 
 def test_steps_are_counted_as_they_ended() -> None:
-    steps, progress = read(GOOD)
-    assert {number for number, step in steps.items() if step.cached} == {"5"}
-    assert {number for number, step in steps.items() if step.done} == {"1", "5", "6", "7"}
+    found, progress = read(GOOD)
+    assert {number for number, step in found.items() if step.cached} == {"5"}
+    assert {number for number, step in found.items() if step.done} == {"1", "5", "6", "7"}
     assert progress == [
         "[system 1/2] FROM example/base:bookworm",
         "[builder 2/3] RUN apt-get update",
@@ -95,7 +95,7 @@ def test_every_known_cause_has_its_hint(tmp_path: Path, line: str, hint: str) ->
 def test_a_cause_that_nobody_knows_shows_its_lines_and_the_log(tmp_path: Path) -> None:
     error = failure(tmp_path, failing(*[f"line {n}" for n in range(40)]))
     assert "line 39" in str(error) and "line 3\n" not in str(error) and str(tmp_path / "build.log") in str(error)
-    assert len(error.details) <= buildkit.TAIL + 1
+    assert len(error.details) <= steps.TAIL + 1
 
 
 def test_no_host_and_no_password_in_what_is_shown(tmp_path: Path) -> None:
