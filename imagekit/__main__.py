@@ -11,10 +11,10 @@ from types import FrameType
 def main() -> None:
     # a start-up makes objects by the hundred thousand and frees none: collecting in between is a tenth of its time
     gc.set_threshold(200_000, 20, 20)
-    from imagekit.cli import run
+    from imagekit.cli import execute
 
     signal.signal(signal.SIGTERM, _terminate)
-    code = run()
+    code = execute()
     # and looking through all of them once more at the end, to free what the process gives back anyway, is a seventh
     gc.freeze()
     sys.exit(code)

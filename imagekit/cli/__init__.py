@@ -15,7 +15,11 @@ GROUPS = {
     "Every day": {
         "profiles": "What can I build.",
         "build": "Build, prove and tag an image.",
+        "run": "Run an image with what PyTorch needs.",
+        "shell": "Open a shell in an image.",
         "test": "Prove an image from inside.",
+        "inspect": "Tell what an image is, without starting it.",
+        "init": "Write a first profile, or a Dockerfile on top of an image.",
     },
     "Platform": {
         "lock": "Pin every version of a profile.",
@@ -25,6 +29,8 @@ GROUPS = {
     "Housekeeping": {
         "site": "Show which indexes, CA and registry apply, and from where.",
         "base": "Make a base image from distribution packages.",
+        "schema": "JSON Schema of profiles, overlays and site files.",
+        "completion": "Completion of commands and profiles for a shell.",
     },
 }
 """The verbs with their one line of help, here so that --help loads none of them."""
@@ -39,6 +45,10 @@ class Verbs(click.Group):
             return None
         command = importlib.import_module(f"imagekit.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
+        if "_IMAGEKIT_COMPLETE" in os.environ:
+            from imagekit.cli.completion import teach
+
+            teach(command)
         return command
 
     def resolve_command(
@@ -64,7 +74,7 @@ def imagekit() -> None:
     """PyTorch+CUDA images whose every version is chosen from facts, pinned, and proven from inside."""
 
 
-def run() -> int:
+def execute() -> int:
     """Run the command line; the exit code of errors.py."""
     # looking for plugins of pydantic in every installed distribution takes a tenth of the start-up time
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")

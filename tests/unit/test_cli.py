@@ -30,7 +30,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["imagekit", *arguments])
-        code = cli.run()
+        code = cli.execute()
         return (code, *capsys.readouterr())
 
     return call
@@ -52,7 +52,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     program = (
         "import sys; sys.argv = ['imagekit', *sys.argv[1:]];"
-        "from imagekit.cli import run; code = run();"
+        "from imagekit.cli import execute; code = execute();"
         f"print('loaded:', *[name for name in {HEAVY!r} if name in sys.modules]); sys.exit(code)"
     )
     done = python("-c", program, *arguments)

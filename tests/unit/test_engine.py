@@ -115,7 +115,7 @@ def test_the_command_line_tells_it_and_leaves_with_4(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
     for arguments in (["test", "pytorch:some-image"], ["build", "tiny"], ["base", "bootstrap"]):
         monkeypatch.setattr(sys, "argv", ["imagekit", *arguments])
-        assert cli.run() == 4
+        assert cli.execute() == 4
         out, err = capsys.readouterr()
         assert out == "" and "no Docker Engine answers" in err and "Traceback" not in err
     assert not Path("locks").exists(), "a build asks for the engine before it locks"

@@ -13,6 +13,7 @@ import standins
 from samples import folder_server, server, sha256
 
 from imagekit import cli, index
+from imagekit import site as sites
 from imagekit.errors import Surroundings
 
 SIX = standins.Wheel("six", "1.0")
@@ -38,7 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
     from importlib.metadata import version
 
-    monkeypatch.setattr("imagekit.site._pip_conf", lambda file: ([], []))
+    monkeypatch.setattr("imagekit.site.host._pip_conf", lambda file: ([], []))
     wheels = [*NEEDED[:-1], standins.Wheel("uv", version("uv"))]
     standins.index(tmp_path, wheels)
     (tmp_path / "mine.yaml").write_text('torch: "2.4.1"\ncuda: "12.1"\npython: "3.11"\npackages: [six]\n')
@@ -58,7 +59,7 @@ def site(url: str, more: str = "") -> None:
 
 def lock(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     monkeypatch.setattr(sys, "argv", ["imagekit", "lock", "./mine.yaml"])
-    code = cli.run()
+    code = cli.execute()
     return code, capsys.readouterr().err
 
 
