@@ -1,8 +1,9 @@
 """plan -> Dockerfile and context. Pure: the same lock gives the same bytes, on any machine.
 
-Wheels of the default index are fetched while building, by hash. Wheels of other indexes (private, behind a password,
-on this machine) cannot be: no index or credential enters a stage, so they are files of the context, named in
-`Context.wheels` for the caller to place.
+A dialect is a template for one builder. For BuildKit, wheels of the default index are fetched while building, by hash.
+Wheels of other indexes (private, behind a password, on this machine) cannot be: no index or credential enters a stage,
+so they are files of the context, named in `Context.wheels` for the caller to place. The classic builder has no secrets
+at all, so for it every Python file is one of those.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from imagekit.errors import UsageError
 from imagekit.lock import standin
 from imagekit.lock.model import Lock, Package, Tool, dump
 from imagekit.plan import Plan, group_of, plan, system_packages
+from imagekit.resolution import AptSource
 
 ABOUT = {
     "cuda": "The CUDA libraries: the largest part, and the one that changes least. No bytecode: they fit every Python.",
@@ -72,16 +74,24 @@ class Context:
     wheels: dict[str, Package]
     """Path in the context -> the file of the wheel store that belongs there."""
     plan: Plan
+    tools: dict[str, tuple[Tool, ...]] = field(default_factory=dict)
+    """Folder in the context -> tools whose files belong there too: a lock has their hashes, an index their names."""
 
 
-def context(lock: Lock, *, link: bool = True, own: dict[str, File] | None = None) -> Context:
-    """The whole build context of a lock. `link`: the engine knows COPY --link; `own`: the profile's own files."""
+def context(lock: Lock, *, dialect: str = "buildkit", link: bool = True, own: dict[str, File] | None = None) -> Context:
+    """The whole build context of a lock.
+
+    `dialect`: buildkit | classic; `link`: the engine knows COPY --link; `own`: the profile's own files.
+    """
+    offline = dialect == "classic"
     files = _rootfs(lock)
-    places = {f"files{path}": file for path, file in (own or {}).items()}
+    places = {_place(path, lock): file for path, file in (own or {}).items()}
+    places |= {f"apt/sources.list.d/{source.name}.sources": File(_deb822(source)) for source in lock.resolution.apt_sources}
     hashes = {path: _sha256(file) for path, file in {**files, **places}.items()}
     the_plan = plan(lock, hashes)
     files |= places
-    files["tools.txt"] = File(_requirements(lock.tools).encode())
+    files["tools/tools.txt" if offline else "tools.txt"] = File(_requirements(lock.tools).encode())
+    tools = {"tools": lock.tools} if offline else {}
     wheels: dict[str, Package] = {}
     for group in the_plan.groups:
         lines = []
@@ -89,7 +99,7 @@ def context(lock: Lock, *, link: bool = True, own: dict[str, File] | None = None
             place = f"wheels/{group}/{package.file}"
             if package.kind == "standin":
                 files[place] = File(_standin(lock, package))
-            elif package.kind == "wheel" and package.index != "pypi":
+            elif package.kind == "wheel" and (offline or package.index != "pypi"):
                 wheels[place] = package
             if package.kind != "sdist":
                 lines.append(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
@@ -100,9 +110,29 @@ def context(lock: Lock, *, link: bool = True, own: dict[str, File] | None = None
             files[f"sources/{package.name}/source.txt"] = File(source.encode())
             requires = _requirements(lock.build_requires[package.name]) + _pip(lock)
             files[f"sources/{package.name}/requires.txt"] = File(requires.encode())
+            if offline:
+                pip = lock.package("pip")
+                assert pip is not None
+                wheels |= {f"sources/{package.name}/{file.file}": file for file in (package, pip)}
+                tools[f"sources/{package.name}"] = lock.build_requires[package.name]
     ignore = "# everything here belongs to the image\n"
     files[".dockerignore"] = File(ignore.encode())
-    return Context(_dockerfile(the_plan, link, list(own or {})), files, wheels, the_plan)
+    return Context(_dockerfile(the_plan, dialect, link, [path for path in places if path.startswith("files/")]), files, wheels, the_plan, tools)
+
+
+def _place(path: str, lock: Lock) -> str:
+    """Where a file of the image is in the context: what the system stage needs is apart."""
+    r = lock.resolution
+    early = {f"/usr/local/share/ca-certificates/{name}": f"trust/{name}" for name in r.trust}
+    early |= {f"/etc/apt/keyrings/{source.key}": f"apt/keyrings/{source.key}" for source in r.apt_sources}
+    return early.get(path, f"files{path}")
+
+
+def _deb822(source: AptSource) -> bytes:
+    """A file of /etc/apt/sources.list.d (sources.list(5)): this archive's packages by this key only."""
+    components = f"Components: {' '.join(source.components)}\n" if source.components else ""
+    head = f"Types: deb\nURIs: {source.uri}\nSuites: {' '.join(source.suites)}\n"
+    return f"{head}{components}Signed-By: /etc/apt/keyrings/{source.key}\n".encode()
 
 
 def write(rendered: Context, folder: Path, store_path: Any) -> None:
@@ -169,7 +199,7 @@ def _folders(top: Path, folder: Path) -> None:
     folder.chmod(0o2775 if place in _SHARED else 0o755)
 
 
-def _dockerfile(the_plan: Plan, link: bool, own: list[str]) -> str:
+def _dockerfile(the_plan: Plan, dialect: str, link: bool, own: list[str]) -> str:
     lock = the_plan.lock
     r = lock.resolution
     env = jinja2.Environment(
@@ -197,10 +227,10 @@ def _dockerfile(the_plan: Plan, link: bool, own: list[str]) -> str:
         }
         for group in the_plan.groups
     ]
-    return env.get_template("buildkit.Dockerfile.j2").render(
+    return env.get_template(f"{dialect}.Dockerfile.j2").render(
         name=r.profile, version=__version__, r=r, base=base_reference(lock), apt=system_packages(lock),
         epoch=EPOCH, sources=[{"package": package, "build": build} for package, build in sources], groups=groups,
-        link=" --link" if link else "", files=own, env={**ENV, **r.env}, labels=labels(lock),
+        link=" --link" if link and dialect == "buildkit" else "", files=own, env={**ENV, **r.env}, labels=labels(lock),
     )  # fmt: skip
 
 
@@ -229,7 +259,8 @@ def labels(lock: Lock) -> dict[str, str]:
         "python": r.python, "gpu-architectures": " ".join(r.gpu_architectures), "min-driver": r.min_driver,
         "glibc": r.glibc, "cpu-level": r.cpu_level, "os": r.os, "features": " ".join(r.features),
         "version": __version__,
-        "suffix": " ".join(r.differs),
+        "suffix": " ".join(r.differs), "overlays": " ".join(r.overlays),
+        "trust": " ".join(f"{name}=sha256:{digest}" for name, digest in sorted(r.trust.items())),
     }  # fmt: skip
     own = {f"io.imagekit.{key}": value for key, value in facts.items() if value}
     title = {"org.opencontainers.image.title": f"pytorch {r.torch} CUDA {r.cuda} {r.profile}"}
@@ -281,6 +312,8 @@ def _image_facts(lock: Lock) -> bytes:
         "caches": ["/cache", *(ENV[name] for name in CACHES)],
         "standin_torch": torch is not None and torch.size < 1_000_000,
     }  # fmt: skip
+    facts |= {"trust": sorted(r.trust)} if r.trust else {}
+    facts |= {"starts": r.starts} if r.starts else {}
     return (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()
 
 

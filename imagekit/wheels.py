@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from imagekit.errors import Surroundings
 
@@ -31,32 +32,34 @@ class Store:
 
     def add(self, file: str, sha256: str, content: Callable[[], bytes]) -> Path:
         """The path of a file, made by `content` unless it is there. Raises Surroundings when the bytes are others."""
+        return self.fill(file, sha256, lambda out: out.write(content()))
+
+    def fill(self, file: str, sha256: str, write: Callable[[IO[bytes]], object]) -> Path:
+        """As `add`, for files of any size: `write` writes them in pieces."""
         path = self.path(file, sha256)
         if path.is_file():
             os.utime(path)
             return path
-        data = content()
-        got = hashlib.sha256(data).hexdigest()
-        if got != sha256:
-            raise Surroundings(
-                f"hash mismatch: {file}",
-                details=[f"locked    sha256:{sha256}", f"received  sha256:{got}"],
-                hint="the index gives other bytes than when it was locked; if that is intended, lock again",
-            )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
+        name = ""
         try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(data)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent)
+            with os.fdopen(handle, "w+b") as out:
+                write(out)
+                out.seek(0)
+                _verify(file, sha256, out)
             os.chmod(name, 0o644)
             os.replace(name, path)
         except OSError as error:
-            Path(name).unlink(missing_ok=True)
             raise Surroundings(f"the wheel store {self.folder} cannot be written: {error.strerror}") from None
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        finally:
+            if name:
+                Path(name).unlink(missing_ok=True)
         return path
+
+    def find(self, sha256: str) -> Path | None:
+        """The file of that hash, whatever it is called."""
+        return next(iter(sorted((self.folder / sha256[:2] / sha256).glob("*.[wtz]*"))), None)
 
     def trim(self, limit: int = LIMIT) -> int:
         """Remove what was used longest ago until the store holds at most `limit` bytes; the bytes removed."""
@@ -69,3 +72,15 @@ class Store:
             removed += file.stat().st_size
             shutil.rmtree(file.parent, ignore_errors=True)
         return removed
+
+
+def _verify(file: str, sha256: str, content: IO[bytes]) -> None:
+    digest = hashlib.sha256()
+    while block := content.read(1 << 20):
+        digest.update(block)
+    if digest.hexdigest() != sha256:
+        raise Surroundings(
+            f"hash mismatch: {file}",
+            details=[f"locked    sha256:{sha256}", f"received  sha256:{digest.hexdigest()}"],
+            hint="the index gives other bytes than when it was locked; if that is intended, lock again",
+        )
