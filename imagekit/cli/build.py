@@ -1,23 +1,32 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
 
-from imagekit.cli.options import locking, parse_locking, parse_wishes, wishes
+from imagekit.cli.options import arguments, locking, parse_locking, parse_wishes, wishes
 
 
 @click.command("build")
-@click.argument("profile")
+@click.argument("profiles", nargs=-1, required=True, metavar="PROFILE...")
 @wishes
 @locking
 @click.option("--no-test", is_flag=True, help="Do not prove the image.")
 @click.option("--gpus", type=click.Choice(["auto", "all", "none"]), default="auto", help="GPUs for the proof.")
 @click.option("--require-gpu", is_flag=True, help="A GPU check that cannot run is a failure.")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Builds side by side; default: one per two CPUs.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
-def command(profile: str, no_test: bool, gpus: str, require_gpu: bool, as_json: bool, **options: Any) -> None:
-    """Build, prove and tag an image of PROFILE. Prints the image id."""
+def command(profiles: tuple[str, ...], jobs: int | None, **options: Any) -> None:
+    """Build, prove and tag an image of each PROFILE. Prints the image ids, in their order."""
+    if len(profiles) > 1:
+        _several(profiles, jobs, options)
+    else:
+        _one(profiles[0], **options)
+
+
+def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, as_json: bool, **options: Any) -> None:
     from imagekit import assemble, pipeline, report
     from imagekit.cli.output import Lines
     from imagekit.engines.docker_api import Engine
@@ -39,3 +48,34 @@ def command(profile: str, no_test: bool, gpus: str, require_gpu: bool, as_json: 
         print(json.dumps({**result, "record": done.record.model_dump(), "proof": proof}, indent=1))
     else:
         print(done.image)
+
+
+def _several(profiles: tuple[str, ...], jobs: int | None, options: dict[str, Any]) -> None:
+    from imagekit import pipeline, several
+    from imagekit.engines.docker_api import Engine
+    from imagekit.errors import UsageError
+
+    twice = sorted({name for name in profiles if profiles.count(name) > 1})
+    if twice:
+        raise UsageError(f"named twice: {', '.join(twice)}", hint="each profile once")
+    given = arguments(click.get_current_context())
+    wished, site = parse_wishes(dict(options)), pipeline.the_site(options["site"])
+    # all are resolved first: what is wrong with one is known before another has built for an hour
+    needs = pipeline.disk_needed(profiles, wished, site)
+    engine = Engine()
+    work = [several.Job(name, ("build", name, *given), needs[name]) for name in profiles]
+    width = max(map(len, profiles))
+
+    def say(name: str, line: str) -> None:
+        print(f"{name:<{width}}  {line}", file=sys.stderr, flush=True)
+
+    done = several.run(work, at_once=several.jobs_at_once(jobs), free_disk=engine.free_disk, say=say)
+    if options["as_json"]:
+        print(json.dumps([json.loads(entry.stdout) if entry.stdout else None for entry in done], indent=1))
+    else:
+        print("".join(entry.stdout for entry in done), end="")
+    failed = [entry for entry in done if entry.code]
+    if failed:
+        names = ", ".join(f"{entry.name} ({entry.code})" for entry in failed)
+        print(f"error: {len(failed)} of {len(done)} builds failed: {names}", file=sys.stderr)
+        raise click.exceptions.Exit(failed[0].code)

@@ -15,6 +15,7 @@ _WISHES = (
     click.option("--python", metavar="VER", help="Python version, as 3.11."),
     click.option("--base", metavar="BASE", help="distro:SUITE or image:REFERENCE."),
     click.option("--with", "with_", multiple=True, metavar="PKG", help="One more package (PEP 508); may repeat."),
+    click.option("--feature", multiple=True, metavar="NAME", help="One more feature, such as dev; may repeat."),
 )
 _SITE = click.option("--site", metavar="FILE", help="Site file; default: imagekit.toml here, if there is one.")
 _LOCK = (
@@ -42,7 +43,7 @@ def parse_wishes(options: dict[str, Any]) -> Any:
 
     return profile.wish(
         torch=options.pop("torch"), cuda=options.pop("cuda"), python=options.pop("python"), base=options.pop("base"),
-        packages=options.pop("with_"),
+        packages=options.pop("with_"), features=options.pop("feature"),
     )  # fmt: skip
 
 
@@ -53,3 +54,17 @@ def parse_locking(options: dict[str, Any]) -> Any:
         locked=options.pop("locked"), frozen=options.pop("frozen"), upgrade=options.pop("upgrade"),
         upgrade_packages=options.pop("upgrade_package"),
     )  # fmt: skip
+
+
+def arguments(context: click.Context) -> tuple[str, ...]:
+    """The options that a command was called with, to call it again for one of several."""
+    given: list[str] = []
+    for option in context.command.params:
+        value: Any = context.params.get(option.name or "")
+        if not isinstance(option, click.Option) or option.name == "jobs" or value == option.get_default(context):
+            continue
+        if option.is_flag:
+            given += [option.opts[0]] if value else []
+        else:
+            given += [part for one in (value if option.multiple else [value]) for part in (option.opts[0], str(one))]
+    return tuple(given)

@@ -1,0 +1,121 @@
+"""Several builds from one command: each an imagekit of its own, side by side within a budget of CPUs and disk.
+
+A build that fails does not stop the others. Ctrl-C stops all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from imagekit import scratch
+
+GRACE = 30
+"""Seconds that interrupted builds get to end in order."""
+
+CPUS = 2
+"""CPUs that one build keeps busy: installing and compiling bytecode."""
+
+
+@dataclass(frozen=True)
+class Job:
+    name: str
+    arguments: tuple[str, ...]
+    """Of `imagekit`."""
+    disk: int = 0
+    """Bytes that it needs while it runs."""
+
+
+@dataclass
+class Outcome:
+    name: str
+    code: int
+    stdout: str
+
+
+@dataclass
+class _Running:
+    job: Job
+    process: subprocess.Popen[str]
+    threads: list[threading.Thread]
+    stdout: list[str] = field(default_factory=list)
+
+
+def jobs_at_once(wanted: int | None) -> int:
+    return wanted or max(1, (os.cpu_count() or 1) // CPUS)
+
+
+def run(
+    jobs: list[Job], *, at_once: int, free_disk: Callable[[], int | None], say: Callable[[str, str], None]
+) -> list[Outcome]:
+    """Run all; outcomes in the order of `jobs`. `say(name, line)` gets every line that a build prints for people.
+
+    A job starts when fewer than `at_once` run and the disk has room for it and for what the running ones need, or when
+    nothing runs: it then says itself that there is too little.
+    """
+    waiting, running = list(jobs), list[_Running]()
+    outcomes: dict[str, Outcome] = {}
+    try:
+        while waiting or running:
+            free = free_disk()
+            while waiting and len(running) < at_once:
+                taken = sum(entry.job.disk for entry in running)
+                if running and free is not None and free < taken + waiting[0].disk:
+                    break
+                running.append(_start(waiting.pop(0), say))
+            time.sleep(0.05)
+            for entry in [entry for entry in running if entry.process.poll() is not None]:
+                running.remove(entry)
+                outcomes[entry.job.name] = _ended(entry)
+    except BaseException:
+        _stop(running)
+        raise
+    return [outcomes[job.name] for job in jobs]
+
+
+def _start(job: Job, say: Callable[[str, str], None]) -> _Running:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "imagekit", *job.arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=scratch.die_with_parent,
+    )  # fmt: skip
+    entry = _Running(job, process, [])
+    assert process.stdout is not None and process.stderr is not None
+    stdout, stderr = process.stdout, process.stderr
+
+    def read_lines() -> None:
+        for line in stderr:
+            say(job.name, line.rstrip("\n"))
+
+    entry.threads += [
+        threading.Thread(target=lambda: entry.stdout.append(stdout.read()), daemon=True),
+        threading.Thread(target=read_lines, daemon=True),
+    ]
+    for thread in entry.threads:
+        thread.start()
+    return entry
+
+
+def _ended(entry: _Running) -> Outcome:
+    for thread in entry.threads:
+        thread.join()
+    return Outcome(entry.job.name, entry.process.returncode, "".join(entry.stdout))
+
+
+def _stop(running: list[_Running]) -> None:
+    for entry in running:
+        with contextlib.suppress(ProcessLookupError):
+            entry.process.send_signal(signal.SIGINT)
+    ends = time.monotonic() + GRACE
+    for entry in running:
+        try:
+            entry.process.wait(max(0.1, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            entry.process.kill()
+            entry.process.wait()
