@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import click
 
 
 @click.command("profiles")
-def command() -> None:
-    """List the built-in profiles: torch, CUDA, Python, what for."""
-    from imagekit import profile
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@click.option("--site", metavar="FILE", help="Site file; default: imagekit.toml here, if there is one.")
+def command(as_json: bool, site: str | None) -> None:
+    """What can I build: torch, CUDA, Python, size of the image (or of its wheels), last proof on this machine."""
+    from imagekit import menu, pipeline
+    from imagekit.engines.sizes import image_size
 
-    for name in profile.names():
-        entry = profile.load(name)
-        print(f"{name:<14} torch {entry.torch:<8} CUDA {entry.cuda:<6} Python {entry.python:<6} {entry.about}")
+    entries = menu.menu(pipeline.the_site(site), image_size())
+    if as_json:
+        print(json.dumps([asdict(entry) for entry in entries], indent=1))
+        return
+    for entry in entries:
+        print(menu.line(entry))

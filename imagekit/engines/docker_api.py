@@ -7,9 +7,11 @@ removed in the end: `containers.run` of docker-py waits for ever and loses the l
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,27 @@ class Engine:
         except APIError as error:
             raise Surroundings(f"the engine cannot inspect {reference}: {error.explanation}") from None
 
+    def history(self, reference: str) -> list[dict[str, Any]]:
+        """One entry per instruction that made the image, the first one first: CreatedBy, Size (bytes), Created."""
+        try:
+            return [dict(entry) for entry in reversed(self.client.api.history(reference))]
+        except APIError as error:
+            raise Surroundings(f"the engine cannot tell the history of {reference}: {error.explanation}") from None
+
+    def files(self, image: str, paths: Iterable[str]) -> dict[str, bytes]:
+        """Files of an image by path, those that are there; read through the archive API, nothing is started."""
+        found: dict[str, bytes] = {}
+        with self.container(image=image, command=["true"], labels={RUN_LABEL: str(os.getpid())}) as container:
+            for path in paths:
+                with contextlib.suppress(NotFound):
+                    chunks, _ = container.get_archive(path)
+                    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+                        for member in archive:
+                            file = archive.extractfile(member) if member.isreg() else None
+                            if file:
+                                found[f"{path.rpartition('/')[0]}/{member.name}"] = file.read()
+        return found
+
     def tags(self, repository: str) -> list[str]:
         return [tag for image in self.client.images.list(name=repository) for tag in image.tags]
 
@@ -124,7 +147,7 @@ class Engine:
     ) -> Result:
         """Run to the end or to the time limit (seconds), without a network; the container never outlives the call."""
         request = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if gpus else None
-        with self._container(
+        with self.container(
             image=image, command=command, user=user, environment=environment or {}, entrypoint=entrypoint,
             network_mode="none", mem_limit=memory, shm_size=shm, device_requests=request, pids_limit=4096,
             labels={RUN_LABEL: str(os.getpid())},
@@ -152,7 +175,7 @@ class Engine:
                     container.remove(force=True, v=True)
 
     @contextlib.contextmanager
-    def _container(self, **settings: Any) -> Iterator[Any]:
+    def container(self, **settings: Any) -> Iterator[Any]:
         self.sweep()
         try:
             container = self.client.containers.create(**settings)

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("inspect")
+@click.argument("image_or_profile")
+@click.option("--packages", is_flag=True, help="Every Python and distribution package with its version.")
+@click.option("--layers", is_flag=True, help="Every layer with its size.")
+@click.option("--json", "as_json", is_flag=True, help="All of it as JSON on stdout.")
+@click.option("--site", metavar="FILE", help="Site file.")
+def command(image_or_profile: str, packages: bool, layers: bool, as_json: bool, site: str | None) -> None:
+    """Tell what an image is, without starting it. A name with `:`, `/` or `@` is an image, else a profile."""
+    from imagekit import inspection, target
+    from imagekit.engines.docker_api import Engine
+
+    found = inspection.inspect(Engine(), target.find(image_or_profile, site).reference)
+    if as_json:
+        print(json.dumps(inspection.as_json(found), indent=1))
+        return
+    wanted = [inspection.package_lines] * packages + [inspection.layer_lines] * layers
+    for part in wanted or [inspection.lines]:
+        print("\n".join(part(found)))

@@ -1,0 +1,275 @@
+"""What an image is, told by itself: its labels, the files in /opt/imagekit, its layers; nothing is started for it.
+
+An image that imagekit did not build is told as far as an engine can: configuration and layers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagekit import record
+from imagekit.compat import facts
+from imagekit.errors import UsageError
+from imagekit.plan import GROUPS
+
+LOCK = "/opt/imagekit/lock.json"
+RECORDS = "/opt/imagekit/record"
+
+
+@dataclass(frozen=True)
+class Layer:
+    name: str
+    size: int
+    """Bytes, unpacked."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    reference: str
+    image: str
+    """Image id."""
+    names: tuple[str, ...]
+    """Tags and digests."""
+    size: int
+    """Bytes of all layers, unpacked."""
+    created: str
+    user: str
+    command: str
+    layers: tuple[Layer, ...]
+    """Lowest first, without empty ones."""
+    labels: Mapping[str, str]
+    """Those of imagekit, without io.imagekit.; empty for a foreign image."""
+    packages: tuple[Mapping[str, Any], ...] = ()
+    """Of the lock in the image: name, version, kind, group."""
+    system: Mapping[str, str] = field(default_factory=dict)
+    """Distribution package -> version."""
+    built: tuple[str, ...] = ()
+    """Wheels built from source."""
+    on_top: int = 0
+    """Layers above the last one of imagekit: the image was built FROM one of ours."""
+    proven: str = ""
+    """yyyymmdd, of the records on this machine."""
+    recorded: bool = False
+    """Whether this machine has a record of the image."""
+
+    @property
+    def ours(self) -> bool:
+        return "profile" in self.labels
+
+
+def inspect(engine: Any, reference: str) -> Inspection:
+    """Raises UsageError for an image that the engine does not have."""
+    image = engine.image(reference)
+    if image is None:
+        raise UsageError(f"the engine has no image {reference}", hint="docker images lists them; docker pull gets one")
+    config = image.get("Config") or {}
+    labels = {
+        key.removeprefix("io.imagekit."): value
+        for key, value in (config.get("Labels") or {}).items()
+        if key.startswith("io.imagekit.")
+    }
+    ours = "profile" in labels
+    files = engine.files(image["Id"], [LOCK, RECORDS]) if ours else {}
+    lock = json.loads(files.get(LOCK) or b"{}")
+    groups = {package.get("group") for package in lock.get("packages", ())}
+    layers, on_top = _layers(
+        engine.history(image["Id"]), [group for group in GROUPS if group in groups] if ours else []
+    )
+    kept = [entry for entry in _records() if entry.image == image["Id"]]
+    command = [*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])]
+    return Inspection(
+        reference=reference, image=image["Id"],
+        names=(*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ())),
+        size=int(image.get("Size", 0)), created=str(image.get("Created", ""))[:10], user=config.get("User") or "root",
+        command=" ".join(command) or "none", layers=layers, labels=labels if ours else {},
+        packages=tuple(lock.get("packages", ())), system=_system(files),
+        built=tuple(sorted(_built(files))), on_top=on_top if ours else 0, recorded=bool(kept),
+        proven=max((entry.proven for entry in kept), default=""),
+    )  # fmt: skip
+
+
+def lines(of: Inspection) -> list[str]:
+    """The answer for people: what it is, what it runs on, whether it is proven."""
+    rows = [("image", of.image), ("names", "  ".join(of.names) or "none")]
+    if not of.ours:
+        rows += [
+            ("foreign", "not built by imagekit: it has no label io.imagekit.profile, so stack and proof are not known"),
+            ("config", f"user {of.user}; runs {of.command}"),
+            ("size", f"{size(of.size)} in {len(of.layers)} layers, created {of.created}"),
+        ]
+        return [_row(*row) for row in rows]
+    label = of.labels
+    suffix = f" ({label['suffix']})" if "suffix" in label else ""
+    rows += [
+        (
+            "profile",
+            f"{label['profile']}{suffix}, lock {label.get('lock', '')[:19]}, imagekit {label.get('version', '?')}",
+        ),
+        ("stack", _stack(of)),
+        ("runs on", _runs_on(of)),
+        ("proven", _proven(of)),
+        ("features", label.get("features", "none")),
+        ("size", f"{size(of.size)} in {len(of.layers)} layers, created {of.created}"),
+    ]
+    if of.on_top:
+        added = size(sum(layer.size for layer in of.layers[-of.on_top :]))
+        rows.append(("on top", f"{of.on_top} layers, {added}, that are not imagekit's: this image was built FROM one"))
+    rows.append(("more", "--packages (names and versions), --layers (sizes), --json"))
+    return [_row(*row) for row in rows]
+
+
+def package_lines(of: Inspection) -> list[str]:
+    if not of.ours:
+        return ["no packages can be told: a foreign image has no lock"]
+    rows = [
+        f"{package.get('group', ''):<7} {package['name']:<40} {package['version']:<24} {_kind(package)}".rstrip()
+        for package in sorted(of.packages, key=lambda p: (_order(p.get("group", "")), p["name"]))
+    ]
+    return rows + [f"{'system':<7} {name:<40} {version}" for name, version in sorted(of.system.items())]
+
+
+def layer_lines(of: Inspection, width: int = 40) -> list[str]:
+    """Lowest first; a bar is as long as its layer is large, compared with the largest."""
+    most = max((layer.size for layer in of.layers), default=1) or 1
+    return [
+        f"{size(layer.size):>9}  {'#' * max(1, round(layer.size / most * width)):<{width}}  {layer.name}"
+        for layer in of.layers
+    ]
+
+
+def as_json(of: Inspection) -> dict[str, Any]:
+    told = {
+        "image": of.image, "names": of.names, "ours": of.ours, "size": of.size, "created": of.created, "user": of.user,
+        "command": of.command, "layers": [{"name": layer.name, "size": layer.size} for layer in of.layers],
+    }  # fmt: skip
+    if not of.ours:
+        return told
+    return told | {
+        "labels": dict(of.labels), "on_top": of.on_top, "proven": of.proven or None, "recorded": of.recorded,
+        "packages": {package["name"]: package["version"] for package in of.packages},
+        "system": dict(of.system), "built": of.built,
+    }  # fmt: skip
+
+
+def size(count: int) -> str:
+    return (
+        f"{count / 1e9:.1f} GB"
+        if count >= 1e9
+        else f"{count / 1e6:.1f} MB"
+        if count >= 1e5
+        else f"{count / 1e3:.1f} kB"
+    )
+
+
+def _row(name: str, text: str) -> str:
+    return f"{name:<9} {text}"
+
+
+def _stack(of: Inspection) -> str:
+    label = of.labels
+    versions = {package["name"]: package["version"] for package in of.packages}
+    words = [f"torch {label.get('torch', '?')}+{label.get('variant', '?')}", f"CUDA {label.get('cuda', '?')}"]
+    for what, stem in (("cuDNN", "nvidia-cudnn"), ("NCCL", "nvidia-nccl")):
+        found = next((version for name, version in versions.items() if re.fullmatch(rf"{stem}(-cu\d+)?", name)), "")
+        words += [f"{what} {found}"] if found else []
+    return "  ".join([*words, f"Python {label.get('python', '?')}", label.get("os", "")])
+
+
+def _runs_on(of: Inspection) -> str:
+    label = of.labels
+    compiled = label.get("gpu-architectures", "").split()
+    words = [f"{compiled[0]} .. {compiled[-1]}" if len(compiled) > 1 else "".join(compiled) or "no GPU"]
+    words += [f"driver >= {label['min-driver']}"] if "min-driver" in label else []
+    words += [f"glibc {label.get('glibc', '?')} inside", f"CPU {label.get('cpu-level', 'x86-64')}"]
+    variant = next(
+        (v for v in facts.load().variants_of(label.get("torch", "")) if v.name == label.get("variant")), None
+    )
+    not_on = [] if variant is None or variant.ptx else _newer(compiled)
+    return ", ".join(words) + (f"        does not: {', '.join(not_on)}" if not_on else "")
+
+
+def _newer(compiled: list[str]) -> list[str]:
+    """GPUs newer than all that is compiled in. Compiled code runs on every newer GPU of its major version."""
+    majors = {_major(name) for name in compiled}
+    gpus = facts.load().gpus if compiled else ()
+    newer: dict[str, str] = {}
+    for gpu in gpus:
+        if _major(gpu.sm) > max(majors):
+            newer.setdefault(gpu.sm, gpu.name)
+    return [f"{name} ({sm})" for sm, name in newer.items()]
+
+
+def _major(architecture: str) -> int:
+    digits = re.sub(r"\D", "", architecture)
+    return int(digits[:-1] or 0)
+
+
+def _proven(of: Inspection) -> str:
+    if of.proven:
+        return f"{of.proven[:4]}-{of.proven[4:6]}-{of.proven[6:]} on this machine"
+    if of.recorded:
+        return f"built on this machine without a proof        imagekit test {of.reference}"
+    return f"no record on this machine        imagekit test {of.reference}"
+
+
+def _kind(package: Mapping[str, Any]) -> str:
+    return "stand-in" if package.get("standin") else "built from source" if package.get("source") else ""
+
+
+def _order(group: str) -> int:
+    return GROUPS.index(group) if group in GROUPS else len(GROUPS)
+
+
+def _layers(history: list[dict[str, Any]], groups: list[str]) -> tuple[tuple[Layer, ...], int]:
+    """Layers with a name, and how many come after imagekit's own last instruction (CMD)."""
+    made = [(str(entry.get("CreatedBy") or ""), int(entry.get("Size") or 0)) for entry in history]
+    waiting = list(groups)
+    layers, ours, last = [], 0, max((i for i, (by, _) in enumerate(made) if groups and '["python"]' in by), default=-1)
+    for number, (by, count) in enumerate(made):
+        if not count:
+            if "COPY /layer/ /" in by and waiting:
+                waiting.pop(0)
+            continue
+        inside = number <= last
+        layers.append(Layer(_name(by, number, waiting) if inside else _short(by), count))
+        ours += inside
+    return tuple(layers), len(layers) - ours if last >= 0 else 0
+
+
+def _name(by: str, number: int, waiting: list[str]) -> str:
+    """What one of our layers holds; `waiting`: the groups of wheels that are still to come."""
+    if "COPY /layer/ /" in by and waiting:
+        return f"wheels: {waiting.pop(0)}"
+    known = {
+        "COPY rootfs/ /": "imagekit's own files",
+        "COPY files/ /": "files of the profile",
+        "apt-get install": "system",
+    }
+    return next((what for words, what in known.items() if words in by), "base" if number == 0 else _short(by))
+
+
+def _short(by: str) -> str:
+    text = re.sub(r"^/bin/sh -\w*c (#\(nop\) )?|# buildkit$", "", by.replace("\t", " ").strip())
+    text = "".join(c if 32 <= ord(c) < 127 else "?" for c in " ".join(text.split())).removeprefix("RUN ").strip()
+    return (text if len(text) <= 60 else f"{text[:57]}...") or "base"
+
+
+def _records() -> list[record.Record]:
+    top = record.folder("x").parent
+    return [entry for folder in sorted(top.glob("*")) if folder.is_dir() for entry in record.all_of(folder.name)]
+
+
+def _system(files: Mapping[str, bytes]) -> dict[str, str]:
+    rows = files.get(f"{RECORDS}/system.txt", b"").decode(errors="replace").splitlines()
+    return dict(row.split("=", 1) for row in rows if "=" in row)
+
+
+def _built(files: Mapping[str, bytes]) -> set[str]:
+    texts = [text for path, text in files.items() if re.fullmatch(rf"{RECORDS}/built[\w-]*\.txt", path)]
+    return {
+        row.split("  ", 1)[1] for text in texts for row in text.decode(errors="replace").splitlines() if "  " in row
+    }
