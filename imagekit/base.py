@@ -12,6 +12,7 @@ from pathlib import Path
 from imagekit import scratch
 from imagekit.engines.docker_api import Engine
 from imagekit.errors import Surroundings
+from imagekit.site import Site, apt, scrub
 
 REPOSITORY = "imagekit/base"
 
@@ -38,7 +39,7 @@ def find(engine: Engine, suite: str) -> str:
     return named[0] if named else f"{REPOSITORY}:{suite}"
 
 
-def bootstrap(engine: Engine, suite: str, packages: tuple[str, ...], say: Callable[[str], None]) -> str:
+def bootstrap(engine: Engine, suite: str, packages: tuple[str, ...], say: Callable[[str], None], site: Site) -> str:
     """Make imagekit/base:<suite>-<12 hex of the tar> and point imagekit/base:<suite> at it; its reference.
 
     About 20 s. Raises Surroundings when mmdebstrap is missing or fails.
@@ -51,7 +52,7 @@ def bootstrap(engine: Engine, suite: str, packages: tuple[str, ...], say: Callab
     say(f"making {REPOSITORY}:{suite} from distribution packages (once, about 20 s)")
     with scratch.folder("base") as folder:
         tar = folder / "base.tar"
-        _mmdebstrap(suite, packages, tar)
+        _mmdebstrap(suite, packages, tar, site)
         digest = hashlib.sha256()
         with tar.open("rb") as file:
             while block := file.read(1 << 20):
@@ -63,14 +64,34 @@ def bootstrap(engine: Engine, suite: str, packages: tuple[str, ...], say: Callab
     return f"{REPOSITORY}:{tag}"
 
 
-def _mmdebstrap(suite: str, packages: tuple[str, ...], tar: Path) -> None:
+def _mirrored(site: Site) -> list[str]:
+    """Options of mmdebstrap that turn apt to the site's mirror and put the distribution's sources back at the end."""
+    mirror, call = site.settings.apt.mirror, []
+    if mirror:
+        kept = '"$1/etc/apt/sources.imagekit"'
+        files = '"$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*'
+        call += [
+            f'--setup-hook=mkdir {kept}; for f in {files}; do if [ -f "$f" ]; then cp -p "$f" {kept}; '
+            f'sed -i -E {apt.program(site.settings.apt)} "$f"; fi; done',
+            f'--customize-hook=for f in {files}; do if [ -f "$f" ]; then cp -p {kept}"/${{f##*/}}" "$f"; fi; done; '
+            f"rm -r {kept}",
+        ]
+    if site.ca and mirror.startswith("https"):
+        call += [f'--aptopt=Acquire::https::CaInfo "{site.ca}"']
+        call += ['--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"']
+    return call
+
+
+def _mmdebstrap(suite: str, packages: tuple[str, ...], tar: Path, site: Site) -> None:
     call = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     call += [f"--customize-hook={hook}" for hook in _HOOKS]
+    call += _mirrored(site)
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "SOURCE_DATE_EPOCH": str(EPOCH),
         "LC_ALL": "C.UTF-8",
         "TMPDIR": str(tar.parent),
+        **{"no_proxy" if kind == "no_proxy" else f"{kind}_proxy": value for kind, value in site.proxy.items()},
     }
     process = subprocess.Popen(
         [*call, suite, str(tar)], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -84,7 +105,7 @@ def _mmdebstrap(suite: str, packages: tuple[str, ...], tar: Path) -> None:
         process.wait(60)
         raise
     if process.returncode:
-        lines = [line for line in output.splitlines() if line.strip()][-8:]
+        lines = [scrub(line, site.hosts) for line in output.splitlines() if line.strip()][-8:]
         raise Surroundings(
             f"mmdebstrap could not make a base of {suite}", details=lines,
             hint="it needs the suite's mirror and keyring (debian-archive-keyring, ubuntu-keyring), and root or user namespaces",

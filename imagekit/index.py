@@ -1,17 +1,25 @@
-"""Files of a package index (PEP 503 HTML) by name, for indexes that no build stage may see."""
+"""Files of a package index (PEP 503 HTML) by name, in pieces; and what is wrong with an index that gives none.
+
+Every request from this machine goes out here: with the site's CA, proxy and login, and nothing of the environment. A
+login is sent to the index's own scheme, host and port only; a redirect elsewhere is followed without it.
+"""
 
 from __future__ import annotations
 
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import IO
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
 
-from imagekit.errors import Surroundings
+from imagekit.errors import Error, ImpossibleWish, Surroundings
+from imagekit.site import Site, origin
 
 TIMEOUT = 60
 """Seconds without a byte."""
+
+_FILES = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz")
 
 
 class _Links(HTMLParser):
@@ -24,32 +32,158 @@ class _Links(HTMLParser):
             self.found += [value for key, value in attrs if key == "href" and value]
 
 
-def download(url: str, package: str, file: str, ca: str) -> bytes:
-    """The bytes of `file` of `package`. The caller checks the hash. Raises Surroundings."""
-    page = f"{url.rstrip('/')}/{package}/"
-    links = _Links()
-    links.feed(get(page + "index.html" if page.startswith("file:") else page, ca).decode(errors="replace"))
-    for link in links.found:
+def session() -> requests.Session:
+    """A session that takes nothing from the environment: no netrc, no proxies, no CA bundle."""
+    made = requests.Session()
+    made.trust_env = False
+    return made
+
+
+def find(site: Site, name: str, variant: str, package: str, file: str) -> str:
+    """The URL of `file` of `package` in the index `name`. Raises Surroundings."""
+    page, links = _page(site, name, variant, package)
+    for link in links:
         target = urljoin(page, link)
         if unquote(urlsplit(target).path.rsplit("/", 1)[-1]) == file:
-            return get(target, ca)
-    raise Surroundings(f"the index that owns {package} no longer has {file}", hint="lock again, or restore the file")
+            return target
+    raise Surroundings(f"the index {name} no longer has {file}", hint="lock again, or restore the file")
 
 
-def get(url: str, ca: str) -> bytes:
-    """The bytes at a URL (http, https, file). Raises Surroundings without naming the host."""
+def download(site: Site, name: str, url: str, out: IO[bytes], variant: str = "") -> None:
+    """The bytes at a URL of the index `name` into `out`, in pieces. The caller checks the hash. Raises Surroundings."""
+    if url.startswith("file:"):
+        out.write(get(site, name, url))
+        return
+    with session() as own, _ask(site, name, url, variant, "GET", own, stream=True) as answer:
+        try:
+            for block in answer.iter_content(1 << 20):
+                out.write(block)
+        except requests.RequestException as error:
+            what = f"the index {name} broke off in the middle of a file ({type(error).__name__})"
+            raise Surroundings(what, hint="try again; what is already in the wheel store stays there") from None
+
+
+def get(site: Site, name: str, url: str, variant: str = "") -> bytes:
+    """The bytes at a URL (http, https, file) of the index `name`. Raises Surroundings without naming the host."""
     if url.startswith("file:"):
         path = Path(unquote(urlsplit(url).path))
         try:
             return path.read_bytes()
         except OSError as error:
             raise Surroundings(f"a local index has no {path.name}: {error.strerror}") from None
+    with session() as own:
+        return _ask(site, name, url, variant, "GET", own).content
+
+
+def size(site: Site, name: str, url: str, variant: str, own: requests.Session) -> int:
+    """The size in bytes of a file of an index, 0 where it does not say; nothing is downloaded. Raises Surroundings."""
+    return int(_ask(site, name, url, variant, "HEAD", own).headers.get("Content-Length", 0))
+
+
+def trouble(site: Site, name: str, variant: str, package: str) -> Error | None:
+    """Why the index `name` gives nothing for a package that a resolver did not get; None when its page is fine.
+
+    uv takes a refused login and a login page for an index that does not have the package, so the page is asked once
+    more, by ourselves.
+    """
     try:
-        answer = requests.get(url, timeout=TIMEOUT, verify=ca or True)
-        answer.raise_for_status()
-    except requests.RequestException as error:
-        kind = type(error).__name__
+        _page(site, name, variant, package)
+    except Error as error:
+        return error
+    return None
+
+
+def _page(site: Site, name: str, variant: str, package: str) -> tuple[str, list[str]]:
+    """(URL, links) of a package's page. Raises Surroundings, or ImpossibleWish where the index has no such package."""
+    url = f"{site.bare_url(name, variant).rstrip('/')}/{package}/"
+    links = _Links()
+    if url.startswith("file:"):
+        if not Path(unquote(urlsplit(url).path)).is_dir():
+            raise _missing(site, name, package)
+        links.feed(get(site, name, url + "index.html").decode(errors="replace"))
+        return url, links.found
+    with session() as own:
+        answer = _ask(site, name, url, variant, "GET", own, missing=package)
+    links.feed(answer.content.decode(errors="replace"))
+    if not any(urlsplit(link).path.endswith(_FILES) for link in links.found):
         raise Surroundings(
-            f"a package index does not answer ({kind})", hint="imagekit site shows the indexes"
+            f"the index {name} answers for {package} with a page that lists no files: a login page, perhaps",
+            hint=f"open it in a browser; [indexes.{name}] needs the URL of a simple index (PEP 503)",
+        )
+    return answer.url, links.found
+
+
+def _ask(
+    site: Site, name: str, url: str, variant: str, method: str, own: requests.Session, *, missing: str = "",
+    stream: bool = False,
+) -> requests.Response:  # fmt: skip
+    login = site.login_at(name, url, variant)
+    proxy = site.proxy_for(url)
+    try:
+        answer = own.request(
+            method, _without_login(url), timeout=TIMEOUT, verify=site.ca or True, allow_redirects=True, stream=stream,
+            auth=(login.user, login.password) if login else None,
+            proxies={"http": proxy, "https": proxy} if proxy else None,
+        )  # fmt: skip
+    except requests.exceptions.ProxyError:
+        raise Surroundings(
+            f"the proxy to the index {name} does not answer", hint="imagekit site shows proxy.http and proxy.https"
         ) from None
-    return answer.content
+    except requests.exceptions.SSLError:
+        raise Surroundings(
+            f"the index {name}: its certificate is not trusted (SSLError)",
+            hint="name the CA bundle: tls.ca in imagekit.toml, or SSL_CERT_FILE; imagekit site shows what applies",
+        ) from None
+    except requests.RequestException as error:
+        raise Surroundings(
+            f"the index {name} does not answer ({type(error).__name__})", hint="imagekit site shows the indexes"
+        ) from None
+    if answer.ok:
+        return answer
+    if answer.status_code == 404 and missing:
+        raise _missing(site, name, missing)
+    raise _refused(name, url, answer, login is not None)
+
+
+def _without_login(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _refused(name: str, url: str, answer: requests.Response, login: bool) -> Surroundings:
+    code = answer.status_code
+    if origin(answer.url) != origin(url):
+        return Surroundings(
+            f"the index {name} sends to another host, which answers {code}; a login does not follow there",
+            hint="name the index by the address that it sends to, with an auth of its own",
+        )
+    if code == 401 and login:
+        return Surroundings(
+            f"the index {name} refuses the login (401)", hint=f"is the password of [indexes.{name}] still valid?"
+        )
+    if code == 401:
+        return Surroundings(
+            f"the index {name} asks for a login (401)",
+            hint=f'[indexes.{name}] auth = "env:NAME", "netrc" or "keyring" says where it is',
+        )
+    if code == 403:
+        return Surroundings(
+            f"the index {name} forbids this (403)",
+            hint="this account may not read it, or something on the way forbids it; pip would fail as well",
+        )
+    if code == 407:
+        return Surroundings(f"the proxy to the index {name} asks for a login (407)", hint="HTTPS_PROXY may hold one")
+    what = "does not have a file that it lists" if code == 404 else "fails"
+    return Surroundings(f"the index {name} {what} ({code})", hint="imagekit site shows the indexes")
+
+
+def _missing(site: Site, name: str, package: str) -> ImpossibleWish:
+    if name == "pypi":
+        hint = "check the spelling; imagekit site shows the indexes asked"
+        return ImpossibleWish(f"no index has a package named {package}", hint=hint)
+    owner = site.route(package) == name
+    return ImpossibleWish(
+        f"the index {name} has no package named {package}",
+        hint=f"indexes.{name}.only claims this name: narrow it, or publish the package there" if owner
+        else "torch's builds come from it; imagekit site shows its URL",
+    )  # fmt: skip

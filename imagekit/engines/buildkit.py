@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from imagekit import scratch
@@ -44,11 +44,16 @@ def build(
     target: str = "",
     output: str = "",
     no_cache: bool = False,
+    network: str = "default",
+    proxies: Mapping[str, str] = {},
+    hide: tuple[str, ...] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Built:
     """Build a context into an image without a tag; its id is in the file `iid` from the moment it exists.
 
-    With buildx only: `stages` gives a folder in place of a stage; `output` exports a target instead of making an image.
+    `proxies` are predefined build arguments: in every step, and in no history, image or cache key. `hide` are hosts
+    that the log does not name. With buildx only: `stages` gives a folder in place of a stage; `output` exports a target
+    instead of making an image.
 
     Raises BuildFailed with the failing step's last lines and a hint. Ctrl-C stops the build and is raised again.
     """
@@ -60,11 +65,15 @@ def build(
     call += ["--load"] if call[1] == "buildx" and not output else []
     call += [f"--target={target}"] if target else []
     call += ["--no-cache"] if no_cache else []
+    call += [f"--network={network}"] if network != "default" else []
+    # one with a password is never on a command line: docker takes it from its environment
+    kept = {key: value for key, value in proxies.items() if "@" in value}
+    call += [f"--build-arg={key}" if key in kept else f"--build-arg={key}={value}" for key, value in proxies.items()]
     call += [f"--build-arg={key}={value}" for key, value in (arguments or {}).items()]
     call += [f"--build-context={stage}={path}" for stage, path in (stages or {}).items()]
     call += [f"--secret=id={key},src={path}" for key, path in secrets.items()]
     steps: dict[str, Step] = {}
-    code = _run([*call, str(context)], log, lambda line: told.read(line, steps, progress))
+    code = _run([*call, str(context)], log, lambda line: told.read(line, steps, progress), kept, hide)
     if code:
         raise told.failure(steps, log)
     image = "" if output else iid.read_text().strip()
@@ -72,7 +81,9 @@ def build(
     return Built(image, len(runs), sum(step.cached for step in runs))
 
 
-def _run(call: list[str], log: Path, on_line: Callable[[str], None]) -> int:
+def _run(
+    call: list[str], log: Path, on_line: Callable[[str], None], environment: Mapping[str, str], hide: tuple[str, ...]
+) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     # its own session: Ctrl-C in the terminal reaches imagekit alone, which then stops the build in order
     process = subprocess.Popen(
@@ -84,13 +95,14 @@ def _run(call: list[str], log: Path, on_line: Callable[[str], None]) -> int:
         preexec_fn=scratch.die_with_parent,
         text=True,
         errors="replace",
-        env={**os.environ, "DOCKER_BUILDKIT": "1", "NO_COLOR": "1"},
+        env={**os.environ, **environment, "DOCKER_BUILDKIT": "1", "NO_COLOR": "1"},
     )
     assert process.stderr is not None
     try:
         with log.open("w", encoding="utf-8") as file:
-            for line in process.stderr:
-                file.write(scrub(line))
+            for raw in process.stderr:
+                line = scrub(raw, hide)
+                file.write(line)
                 on_line(line.rstrip("\n"))
         return process.wait()
     except BaseException:

@@ -20,11 +20,8 @@ from imagekit.errors import ImpossibleWish, Surroundings
 from imagekit.lock import standin, uv
 from imagekit.lock.model import Lock, Package, Tool
 from imagekit.resolution import Resolution, Want
-from imagekit.site import Site, scrub, tomllib
+from imagekit.site import Site, tomllib
 from imagekit.wheels import Store
-
-HTTP_TIMEOUT = 60
-"""Seconds without a byte from an index."""
 
 
 def make(
@@ -61,7 +58,8 @@ def make(
     build_requires = {}
     for name, sdist in sources.items():
         assert sdist is not None
-        path = store.add(sdist.name, sdist.sha256, lambda url=sdist.url: index.get(site.signed(url), site.ca))  # type: ignore[misc]
+        owner = site.route(name) or "pypi"
+        path = store.add(sdist.name, sdist.sha256, lambda url=sdist.url, owner=owner: index.get(site, owner, url))  # type: ignore[misc]
         build_requires[name] = _tools(_build_requires(path), resolution, site)
     packages += [_standin(a, b, packages, store) for a, b in sorted(resolution.replace.items())]
     return Lock(
@@ -147,8 +145,10 @@ def _packages(resolution: Resolution, site: Site, found: list[uv.Resolved], hidd
             details=unusable,
             hint=f"built from source is what has a recipe (here: {known}); pin a version that has a wheel",
         )
-    with requests.Session() as session, ThreadPoolExecutor(8) as pool:
-        facts = list(pool.map(lambda item: _size_and_hash(item[1], site, session), chosen))
+    with index.session() as session, ThreadPoolExecutor(8) as pool:
+        facts = list(
+            pool.map(lambda item: _size_and_hash(item[1], site, item[2].index, resolution.variant, session), chosen)
+        )
     return [
         package.model_copy(update={"size": size, "sha256": sha256})
         for (_, _, package), (size, sha256) in zip(chosen, facts, strict=True)
@@ -179,24 +179,15 @@ def _best(wheels: tuple[uv.File, ...], resolution: Resolution) -> uv.File | None
     return best[1] if best else None
 
 
-def _size_and_hash(file: uv.File, site: Site, session: requests.Session) -> tuple[int, str]:
+def _size_and_hash(file: uv.File, site: Site, name: str, variant: str, session: requests.Session) -> tuple[int, str]:
     if file.url.startswith("file:"):
-        content = index.get(file.url, "")
+        content = index.get(site, name, file.url)
         return len(content), file.sha256 or hashlib.sha256(content).hexdigest()
     if not file.sha256:
         raise Surroundings(
             f"the index gives no sha256 for {file.name}", hint="use an index that serves hashes (PEP 503)"
         )
-    try:
-        answer = session.head(  # `verify` of the session would lose against REQUESTS_CA_BUNDLE
-            site.signed(file.url), timeout=HTTP_TIMEOUT, allow_redirects=True, verify=site.ca or True
-        )
-        answer.raise_for_status()
-    except requests.RequestException as error:
-        reason = scrub(str(error))[:200] if error.response is not None else type(error).__name__
-        hint = "imagekit site shows the indexes and the CA"
-        raise Surroundings(f"the index does not answer for {file.name}: {reason}", hint=hint) from None
-    return int(answer.headers.get("Content-Length", 0)), file.sha256
+    return index.size(site, name, file.url, variant, session), file.sha256
 
 
 def _build_requires(sdist: Path) -> list[str]:

@@ -1,7 +1,8 @@
 """Running uv to resolve: one index per package, and an environment built from nothing.
 
 uv reads extra indexes from the environment even with --no-config, so nothing of the host's environment reaches it but
-PATH and the proxies; the CA bundle and the index come from the site.
+PATH. The index, the CA bundle, the proxies and the logins come from the site; a login is in the environment of that one
+uv, under the name of its index, so that it is on no command line and in no file.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -16,10 +18,11 @@ from urllib.parse import unquote, urlsplit
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from imagekit import index as pages
 from imagekit import scratch
 from imagekit.errors import Error, ImpossibleWish, Surroundings
 from imagekit.resolution import Resolution, Want
-from imagekit.site import Site, scrub, tomllib
+from imagekit.site import Site, scrub, tomllib, variable_name
 
 TIMEOUT = 900
 """Seconds for one resolution; a cold cache behind a slow proxy needs minutes."""
@@ -70,10 +73,13 @@ def compile(
         pins.write_text("".join(f"{name}=={version}\n" for name, version in prefer.items()))
         common = ["--constraints", "constraints.txt", "--excludes", "excludes.txt"]
         common += ["--no-deps"] if sources else ["--no-build"]
-        _run(folder, resolution, site, [*common, "--annotation-style=line", "--output-file=pins.txt"])
+        owners: dict[str, str] = {
+            canonicalize_name(Requirement(w.requirement).name): w.index for w in wants if w.index != "pypi"
+        }
+        _run(folder, resolution, site, owners, [*common, "--annotation-style=line", "--output-file=pins.txt"])
         edges = _edges(pins.read_text())
         # the second run is held to the versions of the first, in case the index changes between them
-        _run(folder, resolution, site, [*common, "--constraints=pins.txt", "--output-file=pylock.toml"])
+        _run(folder, resolution, site, owners, [*common, "--constraints=pins.txt", "--output-file=pylock.toml"])
         return _pylock((folder / "pylock.toml").read_text(), edges)
 
 
@@ -85,7 +91,7 @@ def _pyproject(wants: tuple[Want, ...], resolution: Resolution, site: Site) -> s
     if routed:
         lines += ["[tool.uv.sources]", *(f"{name} = {{ index = {_quoted(index)} }}" for name, index in routed.items())]
     for index in sorted(set(routed.values())):
-        url = site.index_url(index, resolution.variant)
+        url = site.bare_url(index, resolution.variant)
         lines += ["[[tool.uv.index]]", f"name = {_quoted(index)}", f"url = {_quoted(url)}", "explicit = true"]
     for build in resolution.builds:
         requires = ", ".join(_quoted(line) for line in build.requires)
@@ -97,11 +103,10 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def environment(site: Site) -> dict[str, str]:
-    """The whole environment of every uv that imagekit starts."""
-    keep = ("PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-    env = {name: os.environ[name] for name in keep if name in os.environ}
-    env |= {
+def environment(site: Site, indexes: Iterable[str] = ()) -> dict[str, str]:
+    """The whole environment of a uv that imagekit starts; `indexes` are those it asks besides the default one."""
+    env = {
+        "PATH": os.environ.get("PATH", ""),
         "LANG": "C.UTF-8",
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_CACHE_DIR": str(scratch.cache() / "uv"),
@@ -111,11 +116,20 @@ def environment(site: Site) -> dict[str, str]:
         env["SSL_CERT_FILE"] = site.ca
     if site.default_index:
         # not in the project file: --no-config makes uv read no [[tool.uv.index]] but those that a source names
-        env["UV_DEFAULT_INDEX"] = site.default_index
+        env["UV_DEFAULT_INDEX"] = f"pypi={site.bare_url('pypi')}"
+    for kind, variable in (("http", "HTTP_PROXY"), ("https", "HTTPS_PROXY"), ("no_proxy", "NO_PROXY")):
+        if site.proxy.get(kind):
+            env[variable] = site.proxy[kind]
+    for index in ("pypi", *indexes):
+        login = site.login(index)
+        if login:
+            name = variable_name(index)
+            env |= {f"UV_INDEX_{name}_USERNAME": login.user, f"UV_INDEX_{name}_PASSWORD": login.password}
     return env
 
 
-def _run(folder: Path, resolution: Resolution, site: Site, arguments: list[str]) -> None:
+def _run(folder: Path, resolution: Resolution, site: Site, owners: dict[str, str], arguments: list[str]) -> None:
+    """Run uv in a folder; `owners`: package -> index, where that is not the default one."""
     from uv import find_uv_bin
 
     major, minor = resolution.glibc.split(".")
@@ -127,14 +141,15 @@ def _run(folder: Path, resolution: Resolution, site: Site, arguments: list[str])
     ]  # fmt: skip
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment(site), capture_output=True, text=True, timeout=TIMEOUT, check=False
-        )
+            command, cwd=folder, env=environment(site, sorted(set(owners.values()))), capture_output=True, text=True,
+            timeout=TIMEOUT, check=False,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise Surroundings(
             f"resolving took more than {TIMEOUT} s", hint="is the index reachable? imagekit site"
         ) from None
     if done.returncode:
-        raise _error(done.stderr)
+        raise _index_error(done.stderr, resolution, site, owners) or _error(done.stderr)
 
 
 _CAUSES = (
@@ -144,6 +159,27 @@ _CAUSES = (
      "a package index does not answer", "imagekit site shows which indexes apply, and from where"),
     (r"No space left", "no space left on this machine", "free some disk"),
 )  # fmt: skip
+
+
+_NOT_GOT = re.compile(
+    r"(?:[Bb]ecause|[Aa]nd) (?:there are no versions of )?([A-Za-z0-9._-]+)(?: was not found in| and )"
+    r"|/([A-Za-z0-9._-]+)/?`?\)?$",
+    re.MULTILINE,
+)
+
+
+def _index_error(stderr: str, resolution: Resolution, site: Site, owners: dict[str, str]) -> Error | None:
+    """What is wrong with the index of a package that uv did not get: a login refused, a login page, no such package."""
+    if not re.search(r"was not found in|there are no versions of|Failed to fetch", stderr):
+        return None
+    for match in _NOT_GOT.finditer(stderr):
+        name = canonicalize_name(match[1] or match[2])
+        index = owners.get(name, "pypi")
+        if name not in ("profile", "simple") and (index != "pypi" or site.default_index):
+            error = pages.trouble(site, index, resolution.variant, name)
+            if error:
+                return error
+    return None
 
 
 def _error(stderr: str) -> Error:

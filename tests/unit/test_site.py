@@ -15,9 +15,9 @@ from imagekit.site import Site, load, masked, scrub
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No settings of the machine that runs the tests."""
     monkeypatch.chdir(tmp_path)
-    real_pip, real_uv = site._pip_conf, site._uv_toml
-    monkeypatch.setattr(site, "_pip_conf", lambda file: real_pip(file) if file.is_relative_to(tmp_path) else ([], []))
-    monkeypatch.setattr(site, "_uv_toml", lambda file: real_uv(file) if file.is_relative_to(tmp_path) else ([], []))
+    own, real_pip, real_uv = site.host, site.host._pip_conf, site.host._uv_toml
+    monkeypatch.setattr(own, "_pip_conf", lambda file: real_pip(file) if file.is_relative_to(tmp_path) else ([], []))
+    monkeypatch.setattr(own, "_uv_toml", lambda file: real_uv(file) if file.is_relative_to(tmp_path) else ([], []))
     return tmp_path
 
 
@@ -41,7 +41,8 @@ def refused(text: str) -> str:
 def test_nothing_configured() -> None:
     found = host()
     assert (found.default_index, found.ca, found.ignored) == ("", "", ())
-    assert [row.name for row in found.shown] == ["index pypi", "index pytorch"]
+    assert {row.origin for row in found.shown} == {"built in"}
+    assert {"indexes.pypi.url", "indexes.pytorch.url", "tags.repository"} <= {row.name for row in found.shown}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_extra_sources_of_pip_conf_and_uv_toml_are_named_and_ignored() -> None:
 def test_the_hosts_one_index_is_adopted_and_shown(variable: str) -> None:
     found = host(**{variable: "https://mirror.example/simple"})
     assert found.default_index == found.index_url("pypi") == "https://mirror.example/simple"
-    assert found.shown[0] == site.Setting("index pypi", "https://mirror.example/simple", f"${variable}")
+    assert site.Setting("indexes.pypi.url", "https://mirror.example/simple", f"${variable}") in found.shown
 
 
 def test_pip_conf_gives_index_and_ca() -> None:
@@ -85,7 +86,7 @@ def test_pip_conf_gives_index_and_ca() -> None:
     conf = write(".config/pip/pip.conf", f"[global]\nindex-url = https://mirror.example/simple\ncert = {bundle}\n")
     found = host()
     assert (found.default_index, found.ca) == ("https://mirror.example/simple", str(bundle))
-    assert {row.origin for row in found.shown if row.name in ("index pypi", "ca")} == {str(conf)}
+    assert {row.origin for row in found.shown if row.name in ("indexes.pypi.url", "tls.ca")} == {str(conf)}
 
 
 def test_the_site_file_comes_before_the_host() -> None:
@@ -131,7 +132,7 @@ def test_the_ca_is_found(variable: str) -> None:
     bundle = write("ca.pem", "x")
     found = host(**{variable: str(bundle)})
     assert found.ca == str(bundle)
-    assert site.Setting("ca", str(bundle), f"${variable}") in found.shown
+    assert site.Setting("tls.ca", str(bundle), f"${variable}") in found.shown
 
 
 def test_a_ca_that_is_not_there_is_told_with_who_named_it() -> None:

@@ -1,0 +1,136 @@
+"""imagekit.toml: its sections and keys. docs/site.md says what each is for."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
+
+from packaging.utils import canonicalize_name
+from pydantic import BaseModel, ConfigDict, Field
+
+from imagekit.site import values
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Index(_Model):
+    url: values.IndexUrl = ""
+    """May hold {variant}, such as cu121."""
+    only: list[values.Pattern] = Field(default_factory=list)
+    """Names (shell patterns) that come from here and nowhere else."""
+    auth: values.Auth = ""
+    """Where the login is: env:NAME, netrc or keyring."""
+    user: values.User = ""
+    """The user of the login, where the reference does not say it."""
+
+    def owns(self, package: str) -> bool:
+        return any(fnmatch.fnmatchcase(package, canonicalize_name(pattern)) for pattern in self.only)
+
+
+class Registry(_Model):
+    push: values.Repository = ""
+    prod: values.Repository = ""
+    login: Literal["docker"] = "docker"
+
+
+class Tags(_Model):
+    repository: values.Line = "pytorch"
+    """{profile} is replaced; tag.py checks what comes out."""
+    bare: values.Line = "video-llm"
+    """The profile that owns pytorch:<ver>-cuda<xx>; "" = nobody."""
+
+
+class Tls(_Model):
+    ca: values.File = ""
+
+
+class Bases(_Model):
+    default: values.Base = ""
+    map: dict[values.Repository, values.Reference] = Field(default_factory=dict)
+
+
+class Apt(_Model):
+    mirror: values.AptUrl = ""
+    """The archive that stands for the distribution's own while building; {distribution} is debian or ubuntu."""
+    security: values.AptUrl = ""
+    """The security archive; "" = the mirror's address with -security."""
+
+
+class Proxy(_Model):
+    http: values.ProxyUrl = ""
+    https: values.ProxyUrl = ""
+    no_proxy: values.NoProxy = ""
+
+
+class Hub(_Model):
+    endpoint: values.WebUrl = ""
+    """A mirror of the model hub, for containers and not for building."""
+
+
+class Build(_Model):
+    network: Literal["default", "host", "none"] = "default"
+    jobs: int = Field(default=0, ge=0, le=1024)
+    """Builds at once; 0 = not limited here."""
+    disk_gb: int = Field(default=0, ge=0)
+    """GB that builds together may take; 0 = not limited here."""
+
+
+class Pool(_Model):
+    """One kind of node of the fleet."""
+
+    gpu: values.Gpu
+    driver: values.Driver
+    nodes: int = Field(default=1, ge=1)
+    rdma: bool = False
+
+
+class Promotion(_Model):
+    """What an image must have proven to get into a repository."""
+
+    stages: list[Literal["static", "cpu", "gpu"]] = Field(default_factory=list)
+    gpus: list[values.Gpu] = Field(default_factory=list)
+    max_age: values.Age = ""
+
+
+class Settings(_Model):
+    registry: Registry = Registry()
+    tags: Tags = Tags()
+    indexes: dict[values.IndexName, Index] = Field(default_factory=dict)
+    tls: Tls = Tls()
+    base: Bases = Bases()
+    apt: Apt = Apt()
+    proxy: Proxy = Proxy()
+    hub: Hub = Hub()
+    build: Build = Build()
+    fleet: dict[values.Name, Pool] = Field(default_factory=dict)
+    promote: dict[values.Name, Promotion] = Field(default_factory=dict)
+
+
+Path = tuple[str, ...]
+"""A key: ("indexes", "pypi", "url")."""
+
+
+def leaves(model: type[BaseModel] = Settings, above: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """(key, type) of every key of fixed name."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from leaves(kind, (*above, name))
+        elif get_origin(kind) is not dict:
+            yield (*above, name), kind
+
+
+def near(path: Path) -> list[str]:
+    """The names that could stand where the last part of a key stands."""
+    model: Any = Settings
+    for part in path[:-1]:
+        if get_origin(model) is dict:
+            model = get_args(model)[1]
+        elif isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
+            model = model.model_fields[part].annotation
+        else:
+            return []
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
