@@ -28,7 +28,7 @@ _CUDA = ("nvidia-", "cuda-")
 @dataclass(frozen=True)
 class Unit:
     kind: str
-    """system | wheel | files | config"""
+    """system | wheel | files | steps | config"""
     name: str
     group: str
     key: str
@@ -74,10 +74,10 @@ def plan(lock: Lock, files: dict[str, str]) -> Plan:
     """`files`: path in the context -> sha256, of everything that is rendered into the image besides wheels."""
     resolution = lock.resolution
     apt = system_packages(lock)
-    system = Unit(
-        "system", f"{resolution.os}, {len(apt)} packages", "system", _key([resolution.base.model_dump(), apt]), 0
-    )
-    units = [system]
+    foundation: list[object] = [resolution.base.model_dump(), apt]
+    if resolution.apt_sources or resolution.trust:
+        foundation += [[source.model_dump() for source in resolution.apt_sources], resolution.trust]
+    units = [Unit("system", f"{resolution.os}, {len(apt)} packages", "system", _key(foundation), 0)]
     for group in GROUPS:
         for package in lock.packages:
             if group_of(package) == group:
@@ -86,6 +86,11 @@ def plan(lock: Lock, files: dict[str, str]) -> Plan:
                 key = _key([package.sha256, resolution.python if group != "cuda" else "any", recipe])
                 units.append(Unit("wheel", f"{package.name} {package.version}", group, key, package.size))
     units.append(Unit("files", f"{len(files)} files", "files", _key(files), 0))
+    if resolution.steps:
+        count = f"{len(resolution.steps)} step{'s' if len(resolution.steps) > 1 else ''}"
+        owners = ", ".join(dict.fromkeys(step.overlay for step in resolution.steps))
+        lines = [step.model_dump() for step in resolution.steps]
+        units.append(Unit("steps", f"{count} of {owners}; bytes not pinned", "steps", _key([apt, lines]), 0))
     config = [resolution.env, resolution.labels, resolution.features, resolution.profile]
     units.append(Unit("config", "environment, labels, user", "config", _key(config), 0))
     return Plan(lock, tuple(units))

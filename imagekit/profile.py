@@ -10,13 +10,13 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagekit import resources
+from imagekit import overlay, resources, strict_yaml
 from imagekit.errors import UsageError
+from imagekit.overlay import Overlay
 from imagekit.profile_fields import (
     AptName,
     BaseName,
@@ -28,9 +28,6 @@ from imagekit.profile_fields import (
     Target,
     Version,
 )
-
-LIMIT = 1_000_000
-"""Bytes. A profile is a page of text; anything larger is a mistake."""
 
 DEPTH = 16
 """How long a chain of `extends` may be."""
@@ -54,23 +51,48 @@ class Expects(_Model):
 class Profile(_Model):
     name: str
     about: Line = ""
+    """One line for `imagekit profiles`."""
     torch: Version | None = None
+    """Preferred torch, "2.4.1" or "2.4"."""
     cuda: Version | None = None
+    """Preferred CUDA of the torch build, "12.1"."""
     python: Version | None = None
+    """Preferred Python, "3.11". The base decides it: another Python moves the base."""
     base: BaseName | None = None
+    """What the image stands on: distro:SUITE or image:REFERENCE."""
     packages: list[Pep508] = Field(default_factory=list)
+    """Python packages (PEP 508), no URLs. torchvision and torchaudio follow torch and need no version."""
     replace: dict[str, str] = Field(default_factory=dict)
+    """A: B. A is left out of the resolution, B is installed, a file-less A stands in for it."""
     remove: list[str] = Field(default_factory=list)
+    """Names taken out of packages, apt, features and replace of this file and its parents."""
     apt: list[AptName] = Field(default_factory=list)
+    """Distribution packages."""
     features: list[str] = Field(default_factory=list)
+    """One word installs it, sets it up and proves it."""
     expects: Expects = Expects()
+    """What the finished image must be able to do; every entry is a check."""
     requirements: list[Source] = Field(default_factory=list)
+    """Requirements files of this folder. Options, URLs and hashes in them are errors."""
     files: dict[Source, Target] = Field(default_factory=dict)
+    """File or folder of this folder -> its place in the image, where root owns it."""
     env: dict[EnvName, Line] = Field(default_factory=dict)
+    """Environment of the image, over that of features and of the image contract."""
     labels: dict[LabelName, Line] = Field(default_factory=dict)
+    """Labels of the image."""
     targets: list[str] = Field(default_factory=list)
+    """Pools of GPUs of the site file that the image must run on."""
+    checks: list[Source] = Field(default_factory=list)
+    """Files or folders of checks that run in the image with the others."""
     folder: str = ""
-    """Where the profile's own file is; relative paths of `files` and `requirements` start there. Empty for built-in."""
+    """Where the profile's own file is; relative paths start there. Empty for built-in."""
+    places: dict[str, str] = Field(default_factory=dict)
+    """Key, or line of `packages` -> file:line, for messages."""
+    overlays: tuple[Overlay, ...] = ()
+    """What `--overlay` put on it."""
+
+
+_NOT_KEYS = ("name", "folder", "places", "overlays")
 
 
 class Wishes(_Model):
@@ -81,6 +103,10 @@ class Wishes(_Model):
     python: str | None = None
     base: BaseName | None = None
     packages: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    """On top of the profile's own."""
+    overlays: tuple[str, ...] = ()
+    """Files."""
 
 
 def wish(**options: Any) -> Wishes:
@@ -97,12 +123,14 @@ def names() -> list[str]:
     return sorted(path.stem for path in resources.profiles().glob("*.yaml"))
 
 
-def load(name: str) -> Profile:
+def load(name: str, overlays: tuple[str, ...] = ()) -> Profile:
     """The profile `name` (built-in) or the file or folder it points to, merged with everything it extends.
+
+    `overlays`: files of overlays, which the profile then carries.
 
     Raises UsageError that lists every problem of every file in the chain.
     """
-    chain: list[dict[str, Any]] = []
+    chain: list[strict_yaml.Document] = []
     problems: list[str] = []
     seen: list[Path] = []
     path: Path | None = _find(name, None)
@@ -113,25 +141,30 @@ def load(name: str) -> Profile:
         if len(seen) == DEPTH:
             raise UsageError(f"{path.name}: extends: more than {DEPTH} profiles deep")
         seen.append(path)
-        raw = _read(path)
+        document = strict_yaml.read(path, "a profile", "a profile needs at least `extends:` or `torch:`")
+        raw = document.raw
         if "extends" in raw and not raw["extends"]:
             problems.append(f"{path.name}: extends: is empty; give it a value or delete the line")
         parent = raw.pop("extends", None)
-        problems += _check(path, raw)
-        chain.append(raw)
+        problems += _check(document)
+        chain.append(document)
         if parent is not None and not isinstance(parent, str):
             problems.append(f"{path.name}: extends: must be the name of one profile")
             break
         path = _find(parent, path) if parent else None
     if problems:
         raise UsageError(f"profile {name} is wrong", details=problems, hint="docs/profiles.md lists every key")
-    merged = chain[-1]
+    merged = chain[-1].raw
     for child in reversed(chain[:-1]):
-        merged = _merge(merged, child)
+        merged = _merge(merged, child.raw)
+    places = _places(chain)
+    chosen = {key: f": {places[key]} does" if key in places else "" for key in Profile.model_fields}
+    added = overlay.load(overlays, {key: chosen[key] for key in chosen if key not in _NOT_KEYS} | {"extends": ""})
     own = seen[0]
     builtin = own.parent == resources.profiles()
     stem = own.parent.resolve().name if own.name == "imagekit.yaml" else own.stem
-    return Profile(name=stem, folder="" if builtin else str(own.parent), **merged)
+    folder = "" if builtin else str(own.parent)
+    return Profile(name=stem, folder=folder, places=places, overlays=added, **merged)
 
 
 def _find(name: str, child: Path | None) -> Path:
@@ -153,69 +186,19 @@ def _find(name: str, child: Path | None) -> Path:
     raise UsageError(f"{where}there is no profile {name!r}", hint=f"did you mean {near[0]}?" if near else known)
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML lets a later key silently replace an earlier one; a profile may not."""
+def _check(document: strict_yaml.Document) -> list[str]:
+    known = [key for key in Profile.model_fields if key not in _NOT_KEYS]
+    return strict_yaml.problems(document, Profile, known, {})
 
 
-def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
-    result: dict[Any, Any] = {}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        try:
-            twice = key in result
-        except TypeError:
-            raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark) from None
-        if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", key_node.start_mark)
-        result[key] = loader.construct_object(value_node, deep=True)
-    return result
-
-
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > LIMIT:
-            raise UsageError(f"{path.name} has {path.stat().st_size:,} bytes; a profile has at most {LIMIT:,}")
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path.name} is not UTF-8 (byte {error.start})", hint="save it as UTF-8") from None
-    except OSError as error:
-        raise UsageError(f"{path.name} cannot be read: {error.strerror}") from None
-    try:
-        raw = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506  (a SafeLoader)
-    except RecursionError:
-        raise UsageError(f"{path.name} is nested too deeply") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        where = f"{path.name}:{mark.line + 1}" if mark else path.name
-        raise UsageError(f"{where}: {getattr(error, 'problem', None) or error}") from None
-    if raw is None:
-        raise UsageError(f"{path.name} is empty", hint="a profile needs at least `extends:` or `torch:`")
-    if not isinstance(raw, dict):
-        raise UsageError(f"{path.name}: a profile is a mapping of keys to values")
-    return raw
-
-
-def _check(path: Path, raw: dict[str, Any]) -> list[str]:
-    """Every problem of one file, a line each, naming file and field."""
-    problems = []
-    known = [key for key in Profile.model_fields if key not in ("name", "folder")]
-    for key in raw:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), [*known, "extends"], 1)
-            problems.append(f"{path.name}: {key}: unknown key" + (f"; did you mean {near[0]}?" if near else ""))
-    for key, value in raw.items():
-        if value is None and key in known:
-            problems.append(f"{path.name}: {key}: is empty; give it a value or delete the line")
-    try:
-        Profile(name="x", **{key: raw[key] for key in known if raw.get(key) is not None})
-    except ValidationError as error:
-        for item in error.errors():
-            field = ".".join(str(part) for part in item["loc"])
-            problems.append(f"{path.name}: {field}: {item['msg'].removeprefix('Value error, ')}")
-    return problems
+def _places(chain: list[strict_yaml.Document]) -> dict[str, str]:
+    """Where the merged profile's versions come from: key, or line of `packages` -> file:line."""
+    places: dict[str, str] = {}
+    for document in reversed(chain):
+        places |= {key: document.where(key) for key in document.raw}
+        for number, line in enumerate(document.raw.get("packages", [])):
+            places[str(line)] = document.where("packages", number)
+    return places
 
 
 def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:

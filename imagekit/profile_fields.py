@@ -67,6 +67,40 @@ def _source(value: Any) -> Any:
     return value
 
 
+def _apt_uri(value: Any) -> Any:
+    if isinstance(value, str):
+        if not re.fullmatch(r"https?://[A-Za-z0-9._~:/?%@+=,\[\]-]+", value):
+            raise ValueError(f"{value!r} is not an http or https address")
+        if "@" in value.split("/")[2]:
+            raise ValueError("an address with a user or password in it would stay in the image")
+    return value
+
+
+def _apt_suite(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._~+/-]*/?|\./|/", value):
+        raise ValueError(f"{value!r} is not a suite (bookworm), nor a folder that ends with /")
+    return value
+
+
+def _apt_component(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._~+/-]*", value):
+        raise ValueError(f"{value!r} is not a component (main)")
+    return value
+
+
+def _short_name(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value):
+        raise ValueError(f"{value!r} is not a name of a-z, 0-9 and single - between them")
+    return value
+
+
+def _step(value: Any) -> Any:
+    value = _one_line(value)
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("is empty")
+    return value
+
+
 def _base(value: Any) -> Any:
     if isinstance(value, str) and not re.fullmatch(r"(distro|image|cuda):[A-Za-z0-9][A-Za-z0-9._:/@-]*", value):
         raise ValueError(f"{value!r} is not a base: write distro:bookworm, image:debian:bookworm-slim or cuda:devel")
@@ -74,6 +108,11 @@ def _base(value: Any) -> Any:
 
 
 Version = Annotated[str, BeforeValidator(_version)]
+AptComponent = Annotated[str, BeforeValidator(_apt_component)]
+AptSuite = Annotated[str, BeforeValidator(_apt_suite)]
+AptUri = Annotated[str, BeforeValidator(_apt_uri)]
+ShortName = Annotated[str, BeforeValidator(_short_name)]
+Step = Annotated[str, BeforeValidator(_step)]
 AptName = Annotated[str, BeforeValidator(_apt_name)]
 EnvName = Annotated[str, BeforeValidator(_env_name)]
 LabelName = Annotated[str, BeforeValidator(_label_name)]

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 KEEP = 50
 """Records kept per profile tag."""
@@ -34,6 +34,8 @@ class Record(BaseModel):
     """Wheel built from source -> sha256."""
     packages: dict[str, str]
     """Python package -> version."""
+    trust: dict[str, str] = Field(default_factory=dict)
+    """Root that an overlay installed -> sha256 of the certificate."""
     proven: str = ""
     """yyyymmdd, once the proof passed."""
 

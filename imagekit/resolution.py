@@ -34,6 +34,8 @@ class Want(_Model):
     why: str
     """The profile, wish or fact that asked for it."""
     index: str = "pypi"
+    hashes: tuple[str, ...] = ()
+    """sha256 of the files that would do, where a requirements file names them."""
 
 
 class Reason(_Model):
@@ -56,6 +58,28 @@ class SourceBuild(_Model):
     apt_runtime: tuple[str, ...] = ()
     cpu_level: str = ""
     formats: tuple[str, ...] = ()
+
+
+class AptSource(_Model):
+    """An archive of distribution packages that an overlay names. It stays in the image."""
+
+    name: str
+    uri: str
+    suites: tuple[str, ...]
+    components: tuple[str, ...] = ()
+    key: str
+    """File in /etc/apt/keyrings."""
+    sha256: str
+    """Of that file."""
+
+
+class Step(_Model):
+    """A shell line of an overlay, run as root while building."""
+
+    overlay: str
+    number: int
+    """From 1, in its overlay."""
+    line: str
 
 
 class Resolution(_Model):
@@ -89,6 +113,15 @@ class Resolution(_Model):
     min_driver: str = ""
     """Linux driver that CUDA minor-version compatibility asks for."""
     cpu_level: str = "x86-64"
+    overlays: tuple[str, ...] = ()
+    apt_sources: tuple[AptSource, ...] = ()
+    trust: dict[str, str] = Field(default_factory=dict)
+    """File in /usr/local/share/ca-certificates -> sha256 of the certificate (DER)."""
+    starts: tuple[str, ...] = ()
+    """Programs of overlays that wrap the command, outermost first; paths in the image."""
+    steps: tuple[Step, ...] = ()
+    checks: tuple[str, ...] = ()
+    """Own checks: owner and path."""
     differs: tuple[str, ...] = ()
     """Tag suffixes: one for each axis that is not the profile's default."""
     reasons: tuple[Reason, ...] = ()

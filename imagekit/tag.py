@@ -43,9 +43,9 @@ def names(lock: Lock, settings: Settings, key: str, day: str) -> Names:
     r = lock.resolution
     repository = settings.repository.format(profile=r.profile)
     stack = f"{r.torch}-cuda{r.cuda}"
-    suffix = "-".join([r.profile, *r.differs])
+    suffix = "-".join([r.profile, *r.differs, *r.overlays])
     tags = {
-        "bare": stack if settings.bare == r.profile and not r.differs else "",
+        "bare": stack if settings.bare == r.profile and not r.differs and not r.overlays else "",
         "profile": f"{stack}-{suffix}",
         "immutable": f"{stack}-{suffix}-{day}-{key[:KEY]}",
         "failed": f"{stack}-{suffix}-failed",

@@ -15,6 +15,7 @@ _WISHES = (
     click.option("--python", metavar="VER", help="Python version, as 3.11."),
     click.option("--base", metavar="BASE", help="distro:SUITE or image:REFERENCE."),
     click.option("--with", "with_", multiple=True, metavar="PKG", help="One more package (PEP 508); may repeat."),
+    click.option("--overlay", multiple=True, metavar="FILE", help="A layer on top, such as company.yaml; may repeat."),
     click.option("--feature", multiple=True, metavar="NAME", help="One more feature, such as dev; may repeat."),
 )
 _SITE = click.option("--site", metavar="FILE", help="Site file; default: imagekit.toml here, if there is one.")
@@ -24,6 +25,12 @@ _LOCK = (
     click.option("--upgrade", is_flag=True, help="Newest versions that fit."),
     click.option("--upgrade-package", multiple=True, metavar="PKG", help="Newest version of one package."),
 )
+
+
+engine_option = click.option(
+    "--engine", type=click.Choice(["auto", "buildkit", "classic"]), default="auto",
+    help="What builds: BuildKit, or the classic builder, for which every Python file is in the context.",
+)  # fmt: skip
 
 
 def wishes(function: F) -> F:
@@ -43,7 +50,7 @@ def parse_wishes(options: dict[str, Any]) -> Any:
 
     return profile.wish(
         torch=options.pop("torch"), cuda=options.pop("cuda"), python=options.pop("python"), base=options.pop("base"),
-        packages=options.pop("with_"), features=options.pop("feature"),
+        packages=options.pop("with_"), features=options.pop("feature"), overlays=options.pop("overlay"),
     )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from imagekit.compat import bases, spelling
+from imagekit import project
+from imagekit.compat import bases, overlaid, spelling
 from imagekit.compat.choose import Asked, Choice, best
 from imagekit.compat.facts import Facts, Feature, load
 from imagekit.compat.refuse import refusal
@@ -48,11 +49,11 @@ def resolve(
     named = bases.suite_of(own, None) if own.startswith("distro:") else ""
     preferred = _asked(profile, named if wishes.base else suite)
     choice = _choose(facts, asked, preferred)
-    features = _features(profile, facts)
+    features = _features(profile, wishes, facts)
     wants = _wants(profile, wishes, choice, features)
     builds = _builds(wants, facts, choice.system.suite)
     apt = _apt(profile, choice, features, base)
-    checked = _review(facts, choice, apt)
+    checked = _review(facts, choice, apt, wants)
     if checked.refused:
         raise ImpossibleWish("the facts refuse this", details=checked.refused)
     toolkit = facts.toolkit(choice.variant.cuda)
@@ -62,7 +63,7 @@ def resolve(
     placed = [
         w.model_copy(update={"index": torch_index}) if _name(w) in followers else w for w in [*wants, *checked.wants]
     ]
-    return Resolution(
+    resolution = Resolution(
         profile=profile.name,
         torch=choice.release.version,
         cuda=variant.cuda,
@@ -82,7 +83,7 @@ def resolve(
         env=bases.emptied(found)
         | {key: value for feature in features for key, value in feature.env.items()}
         | profile.env,
-        labels=profile.labels,
+        labels={key: value for feature in features for key, value in feature.labels.items()} | profile.labels,
         files=profile.files,
         expects=profile.expects.model_dump(exclude_defaults=True),
         gpu_architectures=variant.gpu_architectures or (),
@@ -90,8 +91,14 @@ def resolve(
         cpu_level=max((build.cpu_level for build in builds if build.cpu_level), default="x86-64"),
         differs=_differs(profile, wishes, choice, preferred),
         reasons=_reasons(choice, asked, preferred),
-        notes=(*_given_up(choice, asked, preferred), *bases.notes(found, variant.cuda, toolkit), *checked.warnings),
+        notes=(
+            *_given_up(choice, asked, preferred),
+            *bases.notes(found, variant.cuda, toolkit),
+            *checked.warnings,
+            *(feature.notice for feature in features if feature.notice),
+        ),
     )
+    return overlaid.onto(resolution, profile)
 
 
 def again(resolution: Resolution, versions: Mapping[str, str]) -> Review:
@@ -131,18 +138,22 @@ def _asked(of: Profile | Wishes, suite: str) -> Asked:
     )  # fmt: skip
 
 
-def _features(profile: Profile, facts: Facts) -> list[Feature]:
+def _features(profile: Profile, wishes: Wishes, facts: Facts) -> list[Feature]:
     names = [feature.name for feature in facts.features]
+    asked = [("features: ", name) for name in profile.features] + [("--feature ", name) for name in wishes.features]
+    asked += [(f"overlay {added.name}: features: ", name) for added in profile.overlays for name in added.features]
     unknown = []
-    for name in profile.features:
+    for where, name in asked:
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
             unknown.append(
-                f"features: {name}: " + (f"did you mean {near[0]}?" if near else "there are " + ", ".join(names))
+                f"{where}{name}: " + (f"did you mean {near[0]}?" if near else "there are " + ", ".join(names))
             )
     if unknown:
-        raise UsageError(f"profile {profile.name} asks for unknown features", details=unknown)
-    return [feature for feature in facts.features if feature.name in profile.features]
+        who = "the command line" if set(wishes.features) - set(names) else f"profile {profile.name}"
+        raise UsageError(f"{who} asks for unknown features", details=unknown)
+    wanted = {name for _, name in asked}
+    return [feature for feature in facts.features if feature.name in wanted]
 
 
 def _wants(profile: Profile, wishes: Wishes, choice: Choice, features: list[Feature]) -> list[Want]:
@@ -151,7 +162,10 @@ def _wants(profile: Profile, wishes: Wishes, choice: Choice, features: list[Feat
     wants["pip"] = Want(requirement="pip", why="the image contract: others build on this image")
     sources = [(f"feature {feature.name}", line) for feature in features for line in feature.packages]
     sources += [(f"profile {profile.name}", line) for line in profile.packages]
-    sources += [(f"file {name}", line) for name in profile.requirements for line in _requirements(profile, name)]
+    lines = project.requirements(Path(profile.folder or "."), profile.requirements, choice.system.python)
+    overlaid.check(profile, [(line.text, line.where) for line in lines])
+    sources += [(f"file {line.where.split(':')[0]}", line.text) for line in lines]
+    sources += [(f"overlay {overlay.name}", line) for overlay in profile.overlays for line in overlay.packages]
     sources += [("--with", line) for line in wishes.packages]
     follow = {"torchvision": release.torchvision, "torchaudio": release.torchaudio}
     problems = []
@@ -166,43 +180,25 @@ def _wants(profile: Profile, wishes: Wishes, choice: Choice, features: list[Feat
         if requirement.url:
             raise UsageError(f"{why}: {line!r} names a URL", hint="a site file says where packages come from")
         given = {"torch": release.version, **follow}.get(name)
+        allowed = SpecifierSet(str(requirement.specifier))
         if given is None:
+            if why.startswith("overlay ") and name in wants:
+                line, why = overlaid.both(wants[name].requirement, line), f"{wants[name].why} and {why}"
             wants[name] = Want(requirement=line, why=why)
-        elif not SpecifierSet(str(requirement.specifier)).contains(given, prereleases=True):
+        elif not any(allowed.contains(v, prereleases=True) for v in (given, f"{given}+{choice.variant.name}")):
             problems.append(f"{why}: {line} is in the way: torch {release.version} goes with {name} {given}")
         elif name != "torch":
             wants[name] = Want(requirement=f"{name}=={given}", why=f"{why}; follows torch {release.version}")
     if problems:
         raise ImpossibleWish("a pinned package does not go with this torch", details=problems)
+    wants |= {line.name: wants[line.name].model_copy(update={"hashes": line.hashes}) for line in lines if line.hashes}
     return list(wants.values())
-
-
-def _requirements(profile: Profile, name: str) -> list[str]:
-    path = Path(profile.folder or ".") / name
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"requirements: {name} cannot be read: {error}") from None
-    found, refused = [], []
-    for number, line in enumerate(lines, 1):
-        text = line.split(" #")[0].strip()
-        if not text or text.startswith("#"):
-            continue
-        if text.startswith("-") or "--hash" in text or "://" in text:
-            refused.append(
-                f"{name}:{number}: {text.split()[0]}: indexes, URLs, hashes and options belong to the site and lock"
-            )
-        else:
-            found.append(text)
-    if refused:
-        raise UsageError(f"{name} holds what imagekit does not take from a requirements file", details=refused)
-    return found
 
 
 def _builds(wants: list[Want], facts: Facts, suite: str) -> list[SourceBuild]:
     builds = []
     for want in wants:
-        recipe = facts.recipe(_name(want))
+        recipe = facts.recipe(_name(want), _pin(want))
         if recipe is not None:
             builds.append(
                 SourceBuild(
@@ -222,18 +218,19 @@ def _builds(wants: list[Want], facts: Facts, suite: str) -> list[SourceBuild]:
 def _apt(profile: Profile, choice: Choice, features: list[Feature], base: str) -> tuple[str, ...]:
     own = bases.base_packages(choice.system.suite) if base.startswith("image:") else ()
     from_features = [name for feature in features for name in feature.apt_for(choice.system.suite)]
-    return tuple(sorted({*own, *profile.apt, *from_features}))
+    from_overlays = [name for overlay in profile.overlays for name in overlay.apt]
+    return tuple(sorted({*own, *profile.apt, *from_features, *from_overlays}))
 
 
-def _review(facts: Facts, choice: Choice, apt: tuple[str, ...]) -> Review:
-    """The facts about what is known before uv resolves: torch, and the triton that its metadata pins."""
+def _review(facts: Facts, choice: Choice, apt: tuple[str, ...], wants: list[Want]) -> Review:
+    """The facts about what is known before uv resolves: torch, the triton that its metadata pins, and exact pins."""
     release = choice.release
-    versions = {"torch": release.version}
+    versions = {_name(want): _pin(want) for want in wants if _pin(want)}
     if release.triton:
         pins = [s.version for s in Requirement(release.triton.split(";")[0]).specifier if s.operator in ("==", "~=")]
         versions |= {"triton": pins[0]} if pins else {}
     about = {"python": choice.system.python, "cuda": choice.variant.cuda, "glibc": choice.system.glibc}
-    return review(facts, versions, about, apt, ("torch", "triton"))
+    return review(facts, versions, about, apt, tuple(versions))
 
 
 def _differs(profile: Profile, wishes: Wishes, choice: Choice, preferred: Asked) -> tuple[str, ...]:
@@ -244,6 +241,7 @@ def _differs(profile: Profile, wishes: Wishes, choice: Choice, preferred: Asked)
         suffixes.append(choice.system.suite)
     elif wishes.base and not wishes.base.startswith("distro:"):
         suffixes.append("image" + hashlib.sha256(wishes.base.encode()).hexdigest()[:6])
+    suffixes += sorted(set(wishes.features) - set(profile.features))
     if wishes.packages:
         names = sorted(canonicalize_name(Requirement(line).name) for line in wishes.packages)
         pinned = any(str(Requirement(line).specifier) for line in wishes.packages)
@@ -288,6 +286,12 @@ def _given_up(choice: Choice, asked: Asked, preferred: Asked) -> tuple[str, ...]
         if before and not getattr(asked, axis) and not (value == before or value.startswith(before + ".")):
             lines.append(f"{axis} moves from {before} to {value}: {wished} asks for it")
     return tuple(lines)
+
+
+def _pin(want: Want) -> str:
+    """The version of an exact pin; "" where there is a choice."""
+    pins = [s.version for s in Requirement(want.requirement).specifier if s.operator == "==" and "*" not in s.version]
+    return pins[0] if pins else ""
 
 
 def _name(want: Want) -> str:

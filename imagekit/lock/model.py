@@ -116,6 +116,11 @@ def stale(lock: Lock, resolution: Resolution) -> str:
     return ", ".join(changed)
 
 
+def folder_name(resolution: Resolution) -> str:
+    """<profile>[+<overlay>...]: no name of a profile or an overlay has a +."""
+    return "+".join([resolution.profile, *resolution.overlays])
+
+
 def file_name(resolution: Resolution) -> str:
     """<torch>-cuda<x.y>-py<xy>[-<base>][-with-<digest>].json: one lock per torch, CUDA, Python and base."""
     suffix = [entry for entry in resolution.differs if not entry.startswith("py")]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import checks, gpu
+from . import checks, gpu, own
 from .check import ALL, STAGES, Check, Image, warn
 from .isolate import Result, run_all
 
@@ -50,7 +50,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _choose(image: Image, options: argparse.Namespace) -> list[Check]:
-    claimed = checks.of(image)
+    claimed = [*checks.of(image), *own.of(image)]
     unknown = sorted(set(options.check) - {check.name for check in claimed})
     if unknown:
         names = ", ".join(check.name for check in claimed)

@@ -28,7 +28,8 @@ def run(image: Image) -> Figures:
         _fail(f"pid 1 is {first}", "an init, such as tini")
     start, tini = image.root / "start", shutil.which("tini")
     init = [tini, "-s", "--"] if tini else []
-    chain = [*init, *([str(start)] if start.exists() else []), sys.executable, "-c", SERVICE]
+    wrappers = [str(path) for path in image.facts.get("starts") or ()]
+    chain = [*init, *([str(start)] if start.exists() else []), *wrappers, sys.executable, "-c", SERVICE]
     code = _end_by_sigterm(chain)
     if code != 43:
         _fail(f"after SIGTERM to {' '.join(chain[:4])} the process ended with {code}", "its handler ran (43)")
@@ -39,7 +40,10 @@ def _end_by_sigterm(command: list[str]) -> int:
     env = {**os.environ, "IMAGEKIT_PREFLIGHT": "off"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=env) as process:
         assert process.stdout is not None
-        process.stdout.readline()  # its handler is in place
+        while (line := process.stdout.readline()) not in (b"ready\n", b""):
+            pass  # a wrapper may print; after this its handler is in place
+        if not line:
+            return process.wait()
         process.send_signal(signal.SIGTERM)
         try:
             return process.wait(timeout=10)
