@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from packaging.specifiers import SpecifierSet
+
 DATA = Path(__file__).parent / "data"
 
 Effect = Literal["refuse", "warn", "add"]
@@ -225,7 +227,10 @@ class Feature:
     apt: Mapping[str, tuple[str, ...]]
     """suite -> package names; "any" for the suites that are not named."""
     env: Mapping[str, str]
+    labels: Mapping[str, str]
     checks: tuple[str, ...]
+    notice: str | None
+    """What is printed whenever it is asked for: one line."""
     size_mb: int
     """Installed size of the apt packages and what they pull in, on bookworm, in MB."""
     sources: tuple[str, ...]
@@ -287,9 +292,11 @@ class Facts:
         """The constraint of that id, or None."""
         return next((constraint for constraint in self.constraints if constraint.id == id), None)
 
-    def recipe(self, package: str) -> Recipe | None:
-        """The recipe for a package, by its normalised name; its `versions` are for the caller to check."""
-        return next((recipe for recipe in self.recipes if recipe.package == package), None)
+    def recipe(self, package: str, version: str = "") -> Recipe | None:
+        """The recipe for a package, by its normalised name: of several the one for `version`, otherwise the last."""
+        rows = [recipe for recipe in self.recipes if recipe.package == package]
+        fits = [row for row in rows if version and SpecifierSet(row.versions).contains(version, prereleases=True)]
+        return next(iter([*fits, *reversed(rows)]), None)
 
     def feature(self, name: str) -> Feature | None:
         """The feature of that name, or None."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ..check import Check, Failure, Figures, Image
-from . import image_formats, read_video, video_llm
+from . import clip_model, image_formats, read_video, timm_model, video_llm
+
+MODELS = (*video_llm.MODELS, clip_model.MODEL, timm_model.NAME)
 
 
 def unproven(image: Image) -> list[str]:
@@ -14,7 +16,7 @@ def unproven(image: Image) -> list[str]:
     for codec, readers in (expects.get("read") or {}).items():
         found += [f"read {codec} by {reader}" for reader in readers if (codec, reader) not in proven]
     model = expects.get("model")
-    if model and model not in video_llm.MODELS:
+    if model and model not in MODELS:
         found.append(f"model {model}")
     return found + [f"format {name}" for name in expects.get("formats") or () if name not in image_formats.SAMPLES]
 
@@ -24,7 +26,7 @@ def run(image: Image) -> Figures:
     if found:
         raise Failure(
             found="no check knows " + ", ".join(found),
-            expected=f"models: {', '.join(video_llm.MODELS)}; codecs: {', '.join(read_video.ENCODERS)}; "
+            expected=f"models: {', '.join(MODELS)}; codecs: {', '.join(read_video.ENCODERS)}; "
             f"readers: {', '.join(read_video.READERS)}; formats: {', '.join(image_formats.SAMPLES)}",
             because="the profile promises it",
             fix="take it out of the profile, or teach the check",
