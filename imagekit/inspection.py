@@ -253,8 +253,8 @@ def _name(by: str, number: int, waiting: list[str]) -> str:
 
 
 def _short(by: str) -> str:
-    text = re.sub(r"^/bin/sh -\w*c (#\(nop\) )?|# buildkit$", "", by.replace("\t", " ").strip())
-    text = "".join(c if 32 <= ord(c) < 127 else "?" for c in " ".join(text.split())).removeprefix("RUN ").strip()
+    text = re.sub(r"^(RUN )?/bin/sh -\w*c (#\(nop\) )?|^RUN |# buildkit$", "", " ".join(by.split())).strip()
+    text = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
     return (text if len(text) <= 60 else f"{text[:57]}...") or "base"
 
 

@@ -43,6 +43,9 @@ def menu(site: Site, image_size: Callable[[str], int | None]) -> list[Entry]:
 
 def _entry(name: str, site: Site, image_size: Callable[[str], int | None]) -> Entry:
     try:
+        asked = profile.load(name)
+        if (asked.base or site.settings.base.default).startswith("image:"):  # what it has may have to be pulled
+            return Entry(name, asked.about, asked.torch or "", asked.cuda or "", asked.python or "")
         the_profile, r = pipeline.resolved(name, Wishes(), site, lambda *_: None)
         path = pipeline.lock_path(the_profile, r)
         lock = read(path) if path.is_file() else None

@@ -43,7 +43,6 @@ class Options:
     ports: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     user: str | None = None
-    site: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def prepared(target: Target, words: tuple[str, ...], options: Options, engine: A
     user, cache, folder = _user(options, info), _cache(options), str(Path.cwd()) if options.mount else ""
     gpus = options.gpus == "all" or (options.gpus == "auto" and engine is not None and engine.has_gpu())
     shm = shared_memory(int(info.get("MemTotal") or _memory()))
-    local = engine is None or engine.endpoint == "the local socket"
+    local = info.get("Name", socket.gethostname()) == socket.gethostname()  # a socket may lead out of a container
     say("", f"GPUs {'all' if gpus else 'none'}; /dev/shm {_size(shm)}, half of the memory; user {user}")
     say("", f"/cache is {_cache_words(options, user)}; /workspace is {folder or 'the one of the image'}")
     if folder and not local:
@@ -106,9 +105,9 @@ def prepared(target: Target, words: tuple[str, ...], options: Options, engine: A
         say("", "no --ulimit memlock=-1: this engine may not raise the limit, which RDMA asks for")
     dev = _dev_ports(image, options.ports, say) if local else ()
     return Container(
-        target.reference, words, gpus=gpus, shm=shm, memlock=memlock, user=user, folder=folder, ports=(*options.ports, *dev),
-        cache=cache if cache is not None else f"imagekit-cache-{user.partition(':')[0]}", env=options.env,
-        terminal=terminal(),
+        target.reference, words, gpus=gpus, shm=shm, memlock=memlock, user=user, folder=folder,
+        ports=(*options.ports, *dev), cache=cache if cache is not None else f"imagekit-cache-{user.partition(':')[0]}",
+        env=options.env, terminal=terminal(),
     )  # fmt: skip
 
 

@@ -24,8 +24,10 @@ def is_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or name.endswith((".yaml", ".yml"))
 
 
-def find(name: str, site: str | None) -> Target:
+def find(name: str, site: str | None, overlays: tuple[str, ...] = ()) -> Target:
     """A name with `:`, `/` or `@` is an image, unless it is written as a path; anything else is a profile.
+
+    `overlays`: the overlays that the profile's image was built with, files.
 
     Raises UsageError for a profile that does not exist, or that was never locked and so cannot have been built.
     """
@@ -33,7 +35,7 @@ def find(name: str, site: str | None) -> Target:
         return Target(name, f"{name}, taken as an image")
     the_site = pipeline.the_site(site)
     try:
-        profile, resolution = pipeline.resolved(name, Wishes(), the_site, lambda *_: None)
+        profile, resolution = pipeline.resolved(name, Wishes(overlays=overlays), the_site, lambda *_: None)
     except UsageError as error:
         if error.message == f"there is no profile {name!r}":
             raise UsageError(error.message, hint=f"{error.hint}; an image is named with its tag: {name}:TAG") from None

@@ -6,7 +6,7 @@ from click.shell_completion import CompletionItem
 VARIABLE = "_IMAGEKIT_COMPLETE"
 """With it in the environment, click completes instead of running."""
 
-_NAMES = ("profile", "image_or_profile", "extends")
+_NAMES = ("profile", "profiles", "image_or_profile", "extends")
 """Parameters that take a profile."""
 
 

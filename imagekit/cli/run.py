@@ -19,6 +19,7 @@ _OPTIONS = (
     click.option("-e", "--env", multiple=True, metavar="NAME[=VALUE]", help="Set a variable; may repeat."),
     click.option("-u", "--user", metavar="UID[:GID]", help="Default: your own UID with group 0."),
     click.option("--print", "only_print", is_flag=True, help="Print the docker command instead of running it."),
+    click.option("--overlay", multiple=True, metavar="FILE", help="The overlay of a profile's image; may repeat."),
     click.option("--site", metavar="FILE", help="Site file."),
 )  # fmt: skip
 
@@ -66,7 +67,7 @@ def start(name: str, words: tuple[str, ...], only_print: bool, options: dict[str
     from imagekit.errors import Surroundings
 
     say = Lines()
-    found = target.find(name, options["site"])
+    found = target.find(name, options.pop("site"), options.pop("overlay"))
     engine: Engine | None = None
     try:
         engine = Engine()
