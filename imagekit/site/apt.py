@@ -38,7 +38,8 @@ def program(apt: Apt) -> str:
         f"s#{start}(debian)-security{end}#\\1{_to(security)}\\3#g",
         f"s#{start}(debian|ubuntu){end}#\\1{_to(apt.mirror)}\\3#g",
     ]
-    return " ".join(f"-e '{rule}'" for rule in rules)
+    # twice: two addresses in one line share the space between them
+    return f"-e '{rules[0]}' -e t -e '{rules[1]}' -e '{rules[1]}'"
 
 
 def _to(url: str) -> str:
