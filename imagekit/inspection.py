@@ -111,6 +111,7 @@ def lines(of: Inspection) -> list[str]:
         ),
         ("stack", _stack(of)),
         ("runs on", _runs_on(of)),
+        *([("not on", ", ".join(lacking))] if (lacking := _newer(of)) else []),
         ("proven", _proven(of)),
         ("features", label.get("features", "none")),
         ("size", f"{size(of.size)} in {len(of.layers)} layers, created {of.created}"),
@@ -185,20 +186,20 @@ def _runs_on(of: Inspection) -> str:
     words = [f"{compiled[0]} .. {compiled[-1]}" if len(compiled) > 1 else "".join(compiled) or "no GPU"]
     words += [f"driver >= {label['min-driver']}"] if "min-driver" in label else []
     words += [f"glibc {label.get('glibc', '?')} inside", f"CPU {label.get('cpu-level', 'x86-64')}"]
-    variant = next(
-        (v for v in facts.load().variants_of(label.get("torch", "")) if v.name == label.get("variant")), None
-    )
-    not_on = [] if variant is None or variant.ptx else _newer(compiled)
-    return ", ".join(words) + (f"        does not: {', '.join(not_on)}" if not_on else "")
+    return ", ".join(words)
 
 
-def _newer(compiled: list[str]) -> list[str]:
-    """GPUs newer than all that is compiled in. Compiled code runs on every newer GPU of its major version."""
-    majors = {_major(name) for name in compiled}
-    gpus = facts.load().gpus if compiled else ()
+def _newer(of: Inspection) -> list[str]:
+    """GPUs newer than all that is compiled in: code runs on every newer GPU of its major version, and PTX on all."""
+    label, known = of.labels, facts.load()
+    compiled = label.get("gpu-architectures", "").split()
+    variant = next((v for v in known.variants_of(label.get("torch", "")) if v.name == label.get("variant")), None)
+    if not compiled or variant is None or variant.ptx:
+        return []
+    newest = max(map(_major, compiled))
     newer: dict[str, str] = {}
-    for gpu in gpus:
-        if _major(gpu.sm) > max(majors):
+    for gpu in known.gpus:
+        if _major(gpu.sm) > newest:
             newer.setdefault(gpu.sm, gpu.name)
     return [f"{name} ({sm})" for sm, name in newer.items()]
 

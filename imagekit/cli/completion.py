@@ -13,7 +13,11 @@ _NAMES = ("profile", "profiles", "image_or_profile", "extends")
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print what makes SHELL complete commands, options and profiles of imagekit."""
+    """Print what makes SHELL complete commands, options and profiles of imagekit.
+
+    bash, in ~/.bashrc, and zsh, in ~/.zshrc: eval "$(imagekit completion bash)", or zsh.
+    fish: imagekit completion fish > ~/.config/fish/completions/imagekit.fish
+    """
     from click.shell_completion import get_completion_class
 
     from imagekit.cli import imagekit

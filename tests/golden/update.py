@@ -1,4 +1,4 @@
-"""Write the Dockerfiles that tests/unit/test_render.py compares byte for byte: `make golden`; the diff is the review.
+"""Write what tests compare byte for byte, Dockerfiles and docs/cli.md: `make golden`; the diff is the review.
 
 A golden is made from a committed lock: that of profiles/locks/<profile>/ for the profile's own versions, or, for a
 profile whose lock depends on a local index, the lock.json beside it.
@@ -7,6 +7,8 @@ profile whose lock depends on a local index, the lock.json beside it.
 from __future__ import annotations
 
 from pathlib import Path
+
+import cli_page
 
 from imagekit import render, resources
 from imagekit.compat.resolve import resolve
@@ -39,6 +41,7 @@ def main() -> None:
         old = path.read_text() if path.is_file() else ""
         path.write_text(dockerfile(profile))
         print(f"{profile}: {'unchanged' if old == path.read_text() else 'written'}")
+    cli_page.FILE.write_text(cli_page.page())
 
 
 if __name__ == "__main__":

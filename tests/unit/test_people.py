@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cli_page
 import pytest
 import samples
 
@@ -124,3 +125,7 @@ def test_what_a_shell_sources(shell: str) -> None:
             check=False,
         )
         assert "_imagekit_completion imagekit" in done.stdout
+
+
+def test_the_page_of_commands_is_what_the_commands_say() -> None:
+    assert cli_page.FILE.read_text(encoding="utf-8") == cli_page.page(), "make golden writes docs/cli.md"
