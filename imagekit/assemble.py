@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import time
@@ -12,8 +13,9 @@ from typing import Any
 from imagekit import base, pipeline, record, scratch, tag
 from imagekit import report as reports
 from imagekit.built import Shelf, sources, stage
-from imagekit.engines import buildkit
+from imagekit.engines import buildkit, classic
 from imagekit.engines.docker_api import Engine
+from imagekit.engines.steps import Built
 from imagekit.errors import BuildFailed, NotProven, Surroundings
 from imagekit.lock.model import Lock
 from imagekit.pipeline import Say
@@ -50,17 +52,21 @@ class Done:
 
 def assemble(
     profile: Profile, lock: Lock, site: Site, engine: Engine, say: Say, *, prove: bool = True, gpus: str = "auto",
-    require_gpu: bool = False,
+    require_gpu: bool = False, builder: str = "buildkit",
 ) -> Done:  # fmt: skip
-    """Build, prove, tag. Raises BuildFailed, or NotProven after leaving the image under its -failed tag."""
+    """Build, prove, tag. Raises BuildFailed, or NotProven after leaving the image under its -failed tag.
+
+    `builder`: buildkit | classic.
+    """
     started = time.monotonic()
     profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
     with pipeline.build_lock(profile_tag, say), scratch.folder(scratch.IMAGE) as place:
         _sweep(engine)
-        context = pipeline.rendered(profile, lock, link=engine.links)
+        context = pipeline.rendered(profile, lock, dialect=builder, link=engine.links)
         _announce(context, say)
-        base_image = ensure_base(lock, engine, say)
-        image = _build(context, lock, site, engine, base_image, place / "iid", say)
+        base_image = ensure_base(lock, engine, site, say)
+        build = _build_classic if builder == "classic" else _build
+        image = build(context, lock, site, engine, base_image, place / "iid", say)
         kept = False
         try:
             asked = _ask(engine, image)
@@ -90,12 +96,12 @@ def assemble(
     return Done(image, names, new, report, int(details.get("Size", 0)), time.monotonic() - started)
 
 
-def ensure_base(lock: Lock, engine: Engine, say: Say) -> str:
+def ensure_base(lock: Lock, engine: Engine, site: Site, say: Say) -> str:
     """The base's reference, made on first use for `distro:` bases."""
     wanted = lock.resolution.base
     if wanted.kind == "distro":
         return base.find(engine, wanted.name) or base.bootstrap(
-            engine, wanted.name, wanted.packages, lambda text: say("base", text)
+            engine, wanted.name, wanted.packages, lambda text: say("base", text), site
         )
     reference = f"{wanted.name}@{wanted.digest}" if wanted.digest else wanted.name
     here = engine.image(reference)
@@ -120,33 +126,64 @@ def _announce(context: Context, say: Say) -> None:
     say("plan", f"{len(context.plan.units)} units in {len(groups) + 2} layers: system, {', '.join(groups)}, own files")
 
 
+def _log(lock: Lock) -> Path:
+    return cache() / "logs" / f"{lock.resolution.profile}-{time.strftime('%Y%m%d-%H%M%S')}.log"
+
+
+def _check_disk(lock: Lock, engine: Engine, wheels: int = 0) -> None:
+    """`wheels`: how often the engine holds all wheels besides what they become."""
+    if not engine.client.images.list(filters={"label": f"io.imagekit.lock=sha256:{lock.digest}"}):
+        pipeline.needs_disk(lock, engine.free_disk(), wheels)
+
+
+def _say_built(built: Built, log: Path, started: float, say: Say) -> None:
+    took = _clock(time.monotonic() - started)
+    say("build", f"{built.steps - built.cached} steps run, {built.cached} cached; log {log.name:<30} {took}")
+
+
+def _build_classic(
+    context: Context, lock: Lock, site: Site, engine: Engine, base_image: str, iid: Path, say: Say
+) -> str:
+    log, started = _log(lock), time.monotonic()
+    _check_disk(lock, engine, wheels=2)  # in the context, and in the stages that install them
+    with scratch.folder("context") as top:
+        pipeline.write_context(context, top / "context", lock, site, say)
+        built = classic.build(
+            top / "context", engine, iid=iid, log=log, arguments={"BASE": base_image},
+            network=site.settings.build.network, proxies=site.build_proxies(), hide=site.hosts,
+            progress=lambda step: say("~", step),
+        )  # fmt: skip
+    _say_built(built, log, started, say)
+    return built.image
+
+
 def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image: str, iid: Path, say: Say) -> str:
-    log = cache() / "logs" / f"{lock.resolution.profile}-{time.strftime('%Y%m%d-%H%M%S')}.log"
-    built_before = engine.client.images.list(filters={"label": f"io.imagekit.lock=sha256:{lock.digest}"})
-    if not built_before:
-        pipeline.needs_disk(lock, engine.free_disk())
+    log = _log(lock)
+    _check_disk(lock, engine)
     started = time.monotonic()
     shelf = Shelf(cache() / "built", pipeline.store())
     arguments = {"BASE": base_image, "SOURCE_DATE_EPOCH": str(lock.epoch)}
+    build = functools.partial(
+        buildkit.build, network=site.settings.build.network, proxies=site.build_proxies(), hide=site.hosts
+    )
     with scratch.folder("context") as top, pipeline.secrets(site) as secrets:
         folder = top / "context"
-        pipeline.write_context(context, folder, lock, site)
+        pipeline.write_context(context, folder, lock, site, say)
         replaceable = engine.links and buildkit.has_buildx()
         stages = shelf.take(lock, base_image, top) if replaceable else {}
-        built = buildkit.build(
+        built = build(
             folder, iid=iid, log=log, secrets=secrets, arguments=arguments, stages=stages,
             progress=lambda step: say("~", step),
         )  # fmt: skip
         for package in sources(lock) if replaceable else []:
             if stage(package) not in stages:  # the build just made it, so this only copies it out of the build cache
                 out = top / "out" / package.name
-                buildkit.build(
+                build(
                     folder, iid=iid, log=top / "export.log", secrets=secrets, arguments=arguments,
                     target=stage(package), output=f"type=local,dest={out}",
                 )  # fmt: skip
                 shelf.keep(lock, base_image, package, out)
-    took = time.monotonic() - started
-    say("build", f"{built.steps - built.cached} steps run, {built.cached} cached; log {log.name:<30} {_clock(took)}")
+    _say_built(built, log, started, say)
     return built.image
 
 
@@ -174,7 +211,7 @@ def _record(
     return Record(
         tag=profile_tag, key=key, created=first, image=image, lock=lock.digest, base=base_image, torch=asked["torch"],
         cuda=asked["cuda"] or "", python=asked["python"], system=asked["system"], built=asked["built"],
-        packages={package.name: package.version for package in lock.packages},
+        packages={package.name: package.version for package in lock.packages}, trust=lock.resolution.trust,
     )  # fmt: skip
 
 

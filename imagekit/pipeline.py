@@ -10,20 +10,24 @@ import fcntl
 import os
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from imagekit import foundation, render, resources, scratch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from imagekit import foundation, own_files, render, resources, scratch
 from imagekit import site as sites
+from imagekit.compat.overlaid import check_lock
 from imagekit.compat.resolve import again, resolve
-from imagekit.errors import ImpossibleWish, Surroundings, UsageError
+from imagekit.errors import Error, ImpossibleWish, Surroundings, UsageError
 from imagekit.foundation import Foundation
-from imagekit.lock.model import Lock, Package, dump, file_name, read, stale, write
+from imagekit.lock.model import Lock, dump, file_name, folder_name, read, stale, write
 from imagekit.profile import Profile, Wishes, load
 from imagekit.resolution import Resolution, Want
 from imagekit.scratch import cache
-from imagekit.site import Site
+from imagekit.site import Site, apt
 from imagekit.wheels import Store
 
 Say = Callable[[str, str], None]
@@ -46,11 +50,14 @@ def store() -> Store:
 
 def resolved(name: str, wishes: Wishes, site: Site, say: Say, *, upgrade: bool = False) -> tuple[Profile, Resolution]:
     """`upgrade`: an image base is asked again, instead of taken as its lock has it."""
-    profile = load(name)
+    profile = load(name, wishes.overlays)
     r = resolution = resolve(
         profile, wishes, base_default=site.settings.base.default, base_map=site.settings.base.map,
         look=lambda reference: _look(profile, reference, say, upgrade),
     )  # fmt: skip
+    if profile.overlays and (pinned := plain(profile, resolution)):
+        locked_versions = {package.name: package.version for package in pinned.packages}
+        check_lock(profile, locked_versions, _shown(lock_path(profile, _without_overlays(resolution))))
     say("resolve", f"torch {r.torch} + CUDA {r.cuda} ({r.variant}), Python {r.python}, {r.os}")
     for note in r.notes:
         say("", note)
@@ -82,14 +89,42 @@ def _look(profile: Profile, reference: str, say: Say, upgrade: bool) -> Foundati
     image = engine.image(reference)
     assert image is not None
     said = engine.run(image["Id"], ["-c", foundation.SCRIPT], entrypoint=["/bin/sh"], timeout=120, user="0")
-    return foundation.read(image, said.stdout)
+    return foundation.read(reference, image, said.stdout)
 
 
 def lock_path(profile: Profile, resolution: Resolution) -> Path:
     """In the user's folder; a built-in profile's committed lock where the user has none of its own."""
-    own = Path("locks") / profile.name / file_name(resolution)
-    shipped = resources.profiles() / "locks" / profile.name / file_name(resolution)
+    place = Path("locks") / folder_name(resolution) / file_name(resolution)
+    own, shipped = place, resources.profiles() / place
     return shipped if not profile.folder and not own.exists() and shipped.exists() else own
+
+
+def plain(profile: Profile, resolution: Resolution) -> Lock | None:
+    """The lock of the profile without its overlays, if there is one: what an overlay's own lock starts from."""
+    if not profile.overlays:
+        return None
+    path = lock_path(profile, _without_overlays(resolution))
+    return read(path) if path.is_file() else None
+
+
+def _without_overlays(resolution: Resolution) -> Resolution:
+    return resolution.model_copy(update={"overlays": ()})
+
+
+def _check_hashes(lock: Lock) -> None:
+    """A requirements file with hashes says which files would do: a lock with another one is refused."""
+    wants = [want for want in lock.resolution.wants if want.hashes]
+    rows = [(want, lock.package(canonicalize_name(Requirement(want.requirement).name))) for want in wants]
+    wrong = [
+        f"{package.file}: sha256 {package.sha256} is not among those of {want.why}"
+        for want, package in rows
+        if package and package.sha256 not in want.hashes
+    ]
+    if wrong:
+        raise ImpossibleWish(
+            "the index serves other files than the requirements name", details=wrong,
+            hint="make the hashes anew, for Linux and this Python, or leave them out: the lock has its own",
+        )  # fmt: skip
 
 
 def locked(
@@ -112,12 +147,13 @@ def locked(
     if (options.locked or (ci and previous is not None)) and not options.upgrade and not options.upgrade_packages:
         what = f"{path} is stale ({changed} changed)" if previous else f"there is no lock {path}"
         raise UsageError(what, hint=f"{again} makes it; commit the file")
-    lock = _made(resolution, site, previous, say, options)
+    lock = _made(resolution, site, previous or plain(profile, resolution), say, options)
+    _check_hashes(lock)
     if previous and dump(previous.model_copy(update={"created": lock.created})) == dump(lock):
         say("lock", f"{_shown(path)}, nothing newer; unchanged since {previous.created}")
         return previous, path
     if path.is_relative_to(resources.profiles()) and resources.installed():
-        path = Path("locks") / profile.name / path.name
+        path = Path("locks") / folder_name(resolution) / path.name
     write(lock, path)
     why = f"refreshed ({changed} changed)" if changed else "upgraded" if previous else "made"
     say("lock", f"{_shown(path)}, {why}; {len(lock.packages)} packages")
@@ -138,6 +174,9 @@ def _lock_command(profile: Profile, resolution: Resolution) -> str:
         options += [f"--base image:{reference}"] if f"image:{reference}" != profile.base else []
     elif "python" not in wished and profile.base not in (None, f"distro:{resolution.base.name}"):
         options.append(f"--base distro:{resolution.base.name}")
+    options += [f"--overlay {shlex.quote(overlay.path)}" for overlay in profile.overlays]
+    given = {*profile.features, *(name for overlay in profile.overlays for name in overlay.features)}
+    options += [f"--feature {name}" for name in resolution.features if name not in given]
     options += [f"--with {shlex.quote(want.requirement)}" for want in resolution.wants if want.why == "--with"]
     return " ".join(["imagekit lock", name, *options])
 
@@ -182,50 +221,20 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
-def rendered(profile: Profile, lock: Lock, *, link: bool = True) -> render.Context:
-    return render.context(lock, link=link, own=own_files(profile))
+def rendered(profile: Profile, lock: Lock, *, dialect: str = "buildkit", link: bool = True) -> render.Context:
+    return render.context(lock, dialect=dialect, link=link, own=own_files.of(profile))
 
 
-def own_files(profile: Profile) -> dict[str, render.File]:
-    """The profile's `files`: path in the image -> content. Folders are taken whole, in sorted order."""
-    result: dict[str, render.File] = {}
-    problems = []
-    for source, target in profile.files.items():
-        path = Path(profile.folder or ".") / source
-        root = Path(profile.folder or ".").resolve()
-        if not path.resolve().is_relative_to(root):
-            problems.append(f"files: {source}: a link that leads out of the profile's folder")
-        elif path.is_dir():
-            for file in sorted(p for p in path.rglob("*") if p.is_file() and p.resolve().is_relative_to(root)):
-                place = f"{target.rstrip('/')}/{file.relative_to(path).as_posix()}"
-                result[place] = render.File(file.read_bytes(), 0o755 if os.access(file, os.X_OK) else 0o644)
-        elif path.is_file():
-            place = f"{target}{path.name}" if target.endswith("/") else target
-            result[place] = render.File(path.read_bytes(), 0o755 if os.access(path, os.X_OK) else 0o644)
-        else:
-            problems.append(f"files: {source}: there is no {path}")
-    if problems:
-        raise UsageError(f"profile {profile.name} is wrong", details=problems)
-    return result
-
-
-def write_context(context: render.Context, folder: Path, lock: Lock, site: Site) -> None:
-    """A self-contained build context; wheels that no plain `docker build` could fetch are put into it."""
+def write_context(context: render.Context, folder: Path, lock: Lock, site: Site, say: Say = lambda *_: None) -> None:
+    """A self-contained build context; files that no plain `docker build` could fetch are put into it."""
     the_store = store()
     the_store.trim()
-    fetch_into(the_store, list(context.wheels.values()), lock, site)
+    if context.wheels or context.tools:
+        from imagekit import fetch  # requests, which no other stage needs
+
+        wheels = fetch.into(the_store, context.wheels, context.tools, lock, site, lambda text: say("fetch", text))
+        context = replace(context, wheels=wheels)
     render.write(context, folder, lambda package: the_store.path(package.file, package.sha256))
-
-
-def fetch_into(the_store: Store, packages: list[Package], lock: Lock, site: Site) -> None:
-    from imagekit import index
-
-    for package in packages:
-        url = site.index_url(package.index, lock.resolution.variant)
-        the_store.add(
-            package.file, package.sha256,
-            lambda url=url, package=package: index.download(url, package.name, package.file, site.ca),  # type: ignore[misc]
-        )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -244,17 +253,19 @@ def build_lock(name: str, say: Say) -> Iterator[None]:
 
 @contextlib.contextmanager
 def secrets(site: Site) -> Iterator[dict[str, Path]]:
-    """What a build may read and never keeps: the CA bundle, and the index where it is not the default one."""
+    """What a build may read and never keeps: the CA bundle; the index, with its login, where it is not the default one;
+    the mirror of the distribution."""
+    contents = {"ca": Path(site.ca).read_text(encoding="utf-8", errors="surrogateescape")} if site.ca else {}
+    url = site.signed_url("pypi")
+    if url:
+        contents |= {"pip": f"[global]\nindex-url = {url}\n", "uv": f'[[index]]\nurl = "{url}"\ndefault = true\n'}
+    if site.settings.apt.mirror:
+        contents["apt"] = apt.script(site.settings.apt, bool(site.ca))
     with scratch.folder("secrets") as folder:
-        found = {"ca": Path(site.ca)} if site.ca else {}
-        if site.default_index:
-            pip, uv = folder / "pip.conf", folder / "uv.toml"
-            pip.touch(0o600)
-            uv.touch(0o600)
-            pip.write_text(f"[global]\nindex-url = {site.default_index}\n")
-            uv.write_text(f'[[index]]\nurl = "{site.default_index}"\ndefault = true\n')
-            found |= {"pip": pip, "uv": uv}
-        yield found
+        for name, content in contents.items():
+            (folder / name).touch(0o600)
+            (folder / name).write_text(content, encoding="utf-8", errors="surrogateescape")
+        yield {name: folder / name for name in contents}
 
 
 def today() -> str:
@@ -265,11 +276,37 @@ def the_site(path: str | None) -> Site:
     return sites.load(Path(path) if path else None)
 
 
-def needs_disk(lock: Lock, free: int | None) -> None:
+UNKNOWN = 16_000_000_000
+"""Bytes that a build without a lock is taken to need: what the largest profiles do."""
+
+
+def disk_needed(names: tuple[str, ...], wishes: Wishes, site: Site) -> dict[str, int]:
+    """Profile -> bytes that its build needs. Raises for every profile at once what is wrong with them."""
+    needs, problems = {}, []
+    for name in names:
+        try:
+            profile, resolution = resolved(name, wishes, site, lambda *_: None)
+        except Error as error:
+            problems.append((name, error))
+            continue
+        path = lock_path(profile, resolution)
+        needs[name] = _disk(read(path)) if path.is_file() else UNKNOWN
+    if problems:
+        kind = type(problems[0][1])
+        lines = [line for name, error in problems for line in (f"{name}: {error.message}", *error.details)]
+        raise kind("nothing was built", details=lines, hint=problems[0][1].hint)
+    return needs
+
+
+def _disk(lock: Lock) -> int:
     """Wheels unpack to about twice their size, once in a build stage and once in the image."""
+    return 4 * sum(package.size for package in lock.packages) + 2_000_000_000
+
+
+def needs_disk(lock: Lock, free: int | None, wheels: int = 0) -> None:
     if free is None:
         return
-    need = 4 * sum(package.size for package in lock.packages) + 2_000_000_000
+    need = _disk(lock) + wheels * sum(package.size for package in lock.packages)
     if free < need:
         raise Surroundings(
             f"too little disk: the engine has {free / 1e9:.1f} GB free, this build needs about {need / 1e9:.0f} GB",

@@ -86,7 +86,8 @@ def context(lock: Lock, *, dialect: str = "buildkit", link: bool = True, own: di
     offline = dialect == "classic"
     files = _rootfs(lock)
     places = {_place(path, lock): file for path, file in (own or {}).items()}
-    places |= {f"apt/sources.list.d/{source.name}.sources": File(_deb822(source)) for source in lock.resolution.apt_sources}
+    archives = lock.resolution.apt_sources
+    places |= {f"apt/sources.list.d/{archive.name}.sources": File(_deb822(archive)) for archive in archives}
     hashes = {path: _sha256(file) for path, file in {**files, **places}.items()}
     the_plan = plan(lock, hashes)
     files |= places
@@ -117,7 +118,8 @@ def context(lock: Lock, *, dialect: str = "buildkit", link: bool = True, own: di
                 tools[f"sources/{package.name}"] = lock.build_requires[package.name]
     ignore = "# everything here belongs to the image\n"
     files[".dockerignore"] = File(ignore.encode())
-    return Context(_dockerfile(the_plan, dialect, link, [path for path in places if path.startswith("files/")]), files, wheels, the_plan, tools)
+    copied = [path for path in places if path.startswith("files/")]
+    return Context(_dockerfile(the_plan, dialect, link, copied), files, wheels, the_plan, tools)
 
 
 def _place(path: str, lock: Lock) -> str:
@@ -285,10 +287,20 @@ def _rootfs(lock: Lock) -> dict[str, File]:
     smoke = resources.smoke()
     for path in sorted(smoke.rglob("*")):
         name = path.relative_to(smoke).as_posix()
-        if path.is_file() and "__pycache__" not in name and name not in ("runner.py", "__init__.py"):
-            place = f"{home}/start" if name == "start" else f"{home}/smoke/{name}"
-            files[place] = File(path.read_bytes(), 0o755 if name == "start" else 0o644)
+        left_out = ("runner.py", "__init__.py", *_not_for(r.features))
+        if path.is_file() and "__pycache__" not in name and name not in left_out:
+            program = name in _PROGRAMS
+            place = f"{home}/{name}" if program else f"{home}/smoke/{name}"
+            files[place] = File(path.read_bytes(), 0o755 if program else 0o644)
     return files
+
+
+_PROGRAMS = {"start": "", "sshd": "dev"}
+"""What is run by its name, and the feature that it belongs to."""
+
+
+def _not_for(features: tuple[str, ...]) -> list[str]:
+    return [name for name, feature in _PROGRAMS.items() if feature and feature not in features]
 
 
 def _image_lock(lock: Lock) -> bytes:

@@ -61,6 +61,10 @@ HINTS = (
     (r"certificate verify failed|UnknownIssuer|invalid peer certificate|SSLCertVerification|self[- ]signed",
      "the build does not trust the index's certificate: name the CA bundle (tls.ca of the site, or SSL_CERT_FILE)"),
     (r"No space left on device|ENOSPC|no space left", "no space left: docker system df, docker builder prune"),
+    (r"401 (Client Error|Unauthorized)|\(401\)|authentication credentials",
+     'the index asks for a login, or refuses the one it got: [indexes.pypi] auth = "env:NAME", "netrc" or "keyring"'),
+    (r"403 (Client Error|Forbidden)|\(403\)",
+     "the index, a mirror or a proxy forbids this (403): may the account of [indexes.pypi] read it?"),
     (r"Hash mismatch|THESE PACKAGES DO NOT MATCH THE HASHES|HashMismatch",
      "the index serves other bytes than when it was locked; if that is intended: imagekit lock --upgrade-package NAME"),
     (r"No matching distribution|No solution found|has no wheels|no wheels with a matching|not found in the package",
@@ -81,6 +85,10 @@ def failure(steps: dict[str, Step], log: Path) -> BuildFailed | Surroundings:
     text = "\n".join([*(failed.lines if failed else lines), failed.error if failed else ""])
     hint = next((hint for pattern, hint in HINTS if re.search(pattern, text, re.IGNORECASE)), "the whole log is beside")
     what = f"the build failed at {failed.name[:110]}" if failed else "the build failed before its first step"
+    step = re.search(r"imagekit: (overlay (\S+), step \d+) failed", text)
+    if step:
+        what = f"the build failed at {step[1]} (steps of {step[2]}.yaml)"
+        hint = "steps are lines of a shell with -eu, run as root after the wheels; try one in: docker run -u 0 IMAGE"
     details = [*(scrub(line)[:300] for line in lines), f"log: {log}"]
     if not failed and re.search(r"Cannot connect to the Docker daemon|permission denied", text):
         return Surroundings("the docker command does not reach the engine", details=details)
