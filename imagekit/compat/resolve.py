@@ -59,10 +59,7 @@ def resolve(
     toolkit = facts.toolkit(choice.variant.cuda)
     variant = choice.variant
     torch_index = "pypi" if variant.pypi_default else "pytorch"
-    followers = ("torch", *FOLLOWERS)
-    placed = [
-        w.model_copy(update={"index": torch_index}) if _name(w) in followers else w for w in [*wants, *checked.wants]
-    ]
+    placed = [_placed(want, torch_index, variant.name) for want in [*wants, *checked.wants]]
     resolution = Resolution(
         profile=profile.name,
         torch=choice.release.version,
@@ -286,6 +283,14 @@ def _given_up(choice: Choice, asked: Asked, preferred: Asked) -> tuple[str, ...]
         if before and not getattr(asked, axis) and not (value == before or value.startswith(before + ".")):
             lines.append(f"{axis} moves from {before} to {value}: {wished} asks for it")
     return tuple(lines)
+
+
+def _placed(want: Want, torch_index: str, variant: str) -> Want:
+    """torch and its followers come from one index. Every build on PyTorch's own says in its version which one it is."""
+    if _name(want) not in ("torch", *FOLLOWERS):
+        return want
+    local = f"+{variant}" if torch_index == "pytorch" and _pin(want) and "+" not in _pin(want) else ""
+    return want.model_copy(update={"index": torch_index, "requirement": want.requirement + local})
 
 
 def _pin(want: Want) -> str:

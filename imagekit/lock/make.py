@@ -89,7 +89,8 @@ def _resolve(
     recipes = {build.package: build for build in resolution.builds}
     built = tuple(_routed(want, site) for want in asked if _name(want) in recipes)
     wants = tuple(_routed(want, site) for want in asked if _name(want) not in recipes)
-    wants += tuple(Want(requirement=line, why=build.package) for build in resolution.builds for line in build.requires)
+    needed = (Want(requirement=line, why=build.package) for build in resolution.builds for line in build.requires)
+    wants += tuple(_routed(want, site) for want in needed)
     constraints = tuple(hold.requirement for hold in holds)
     excludes = (*resolution.replace, *recipes)
     with ThreadPoolExecutor() as pool:
