@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,6 +17,9 @@ import samples
 from imagekit import cli, menu, record, site
 from imagekit.lock.model import write
 from imagekit.menu import Entry
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
@@ -129,3 +133,14 @@ def test_what_a_shell_sources(shell: str) -> None:
 
 def test_the_page_of_commands_is_what_the_commands_say() -> None:
     assert cli_page.FILE.read_text(encoding="utf-8") == cli_page.page(), "make golden writes docs/cli.md"
+
+
+def test_both_readmes_show_the_same() -> None:
+    """Commands and transcripts, number of headings and of rows: what a change of one must bring to the other."""
+    english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
+    assert BLOCK.findall(english) == BLOCK.findall(chinese)
+    for start in ("#", "|", "-"):
+        rows = [
+            [line[:3].strip() for line in text.splitlines() if line.startswith(start)] for text in (english, chinese)
+        ]
+        assert len(rows[0]) == len(rows[1]), f"lines that begin with {start}"
