@@ -40,13 +40,14 @@ engine: system
 
 # mmdebstrap makes the base image. Only a machine without a command and with the right to install gets its package.
 system: need-mmdebstrap
-# for the tests: busybox is a stand-in for a distribution without glibc
-system-test: need-mmdebstrap need-busybox
+# for the tests: busybox is a stand-in for a distribution without glibc, gpg signs an archive
+system-test: need-mmdebstrap need-busybox need-gpg
 need-%:
 	@command -v $* >/dev/null || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "error: $* is missing; as root: apt-get install $(or $(package-$*),$*)" >&2; exit 4; }; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(or $(package-$*),$*) >/dev/null; }
 package-busybox := busybox-static
+package-gpg := gnupg
 
 $(VENV)/bin/python:
 	scripts/venv $(VENV)

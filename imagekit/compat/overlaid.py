@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from imagekit.errors import ImpossibleWish
+from imagekit import trust
+from imagekit.compat.facts import load
+from imagekit.errors import ImpossibleWish, UsageError
 from imagekit.overlay import Overlay
 from imagekit.profile import Profile
 from imagekit.resolution import AptSource, Resolution, Step
@@ -20,6 +22,13 @@ TRUSTING = {"SSL_CERT_FILE": BUNDLE, "REQUESTS_CA_BUNDLE": BUNDLE}
 
 def check(profile: Profile, others: Iterable[tuple[str, str]] = ()) -> None:
     """`others`: more of what the profile asks for, requirement and place. Raises ImpossibleWish naming both places."""
+    facts = load()
+    words = {system.suite for system in facts.systems} | {feature.name for feature in facts.features}
+    for overlay in profile.overlays:
+        if overlay.name in words:
+            raise UsageError(
+                f"{overlay.path}: a tag that ends with {overlay.name} says something else; name it otherwise"
+            )
     given: dict[str, list[tuple[str, str]]] = {}
     rows = [(line, profile.places.get(line, profile.name)) for line in profile.packages]
     if profile.torch:
@@ -72,8 +81,10 @@ def onto(resolution: Resolution, profile: Profile) -> Resolution:
     checks = [f"{owner}: {source}" for owner, sources in _checks(profile) for source in sources]
     if not profile.overlays:
         return resolution.model_copy(update={"checks": tuple(checks)})
-    trust = {name: _fingerprint(pem) for overlay in profile.overlays for name, pem in overlay.certificates().items()}
-    env = dict(resolution.env) | (TRUSTING if trust else {})
+    roots = {
+        name: trust.fingerprint(pem) for overlay in profile.overlays for name, pem in overlay.certificates().items()
+    }
+    env = dict(resolution.env) | (TRUSTING if roots else {})
     labels, files = dict(resolution.labels), dict(resolution.files)
     for overlay in profile.overlays:
         env |= overlay.env
@@ -83,7 +94,7 @@ def onto(resolution: Resolution, profile: Profile) -> Resolution:
         "overlays": tuple(overlay.name for overlay in profile.overlays),
         "apt_sources": tuple(_source(overlay, number) for overlay in profile.overlays
                              for number in range(len(overlay.apt_sources))),
-        "trust": trust, "env": env, "labels": labels, "files": files, "checks": tuple(checks),
+        "trust": roots, "env": env, "labels": labels, "files": files, "checks": tuple(checks),
         "starts": tuple(f"/opt/imagekit/overlays/{o.name}/start" for o in profile.overlays if o.start),
         "steps": tuple(Step(overlay=o.name, number=number, line=line) for o in profile.overlays
                        for number, line in enumerate(o.steps, 1)),
@@ -101,12 +112,6 @@ def _source(overlay: Overlay, number: int) -> AptSource:
         name=entry.name, uri=entry.uri, suites=tuple(entry.suites), components=tuple(entry.components), key=name,
         sha256=hashlib.sha256(content).hexdigest(),
     )  # fmt: skip
-
-
-def _fingerprint(pem: bytes) -> str:
-    from imagekit import trust
-
-    return trust.fingerprint(pem)
 
 
 def _exact(line: str) -> str:

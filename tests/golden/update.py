@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cli_page
 
-from imagekit import render, resources
+from imagekit import own_files, render, resources
 from imagekit.compat.resolve import resolve
 from imagekit.lock.model import Lock, file_name, read
 from imagekit.profile import Wishes, load
@@ -31,7 +31,20 @@ def dockerfile(profile: str) -> str:
     return render.context(lock).dockerfile
 
 
+def with_overlay() -> str:
+    """tiny with the overlay in tiny-acme, out of tiny's lock: no package is added, so no index is asked."""
+    profile = load("tiny", (str(HERE / "tiny-acme/acme.yaml"),))
+    lock = lock_of("tiny")
+    assert lock is not None
+    lock = lock.model_copy(update={"resolution": resolve(profile, Wishes())})
+    return render.context(lock, own=own_files.of(profile)).dockerfile
+
+
 def main() -> None:
+    path = HERE / "tiny-acme/Dockerfile"
+    old = path.read_text() if path.is_file() else ""
+    path.write_text(with_overlay())
+    print(f"tiny-acme: {'unchanged' if old == path.read_text() else 'written'}")
     for profile in PROFILES:
         path = HERE / profile / "Dockerfile"
         if lock_of(profile) is None:

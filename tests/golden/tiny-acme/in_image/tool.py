@@ -1,0 +1,5 @@
+import shutil
+
+
+def check_tool_is_installed():
+    assert shutil.which("acme-tool")
