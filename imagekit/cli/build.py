@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from imagekit.cli.options import arguments, locking, parse_locking, parse_wishes, wishes
+from imagekit.cli.options import arguments, engine_option, locking, parse_locking, parse_wishes, wishes
 
 
 @click.command("build")
@@ -16,6 +16,7 @@ from imagekit.cli.options import arguments, locking, parse_locking, parse_wishes
 @click.option("--no-test", is_flag=True, help="Do not prove the image.")
 @click.option("--gpus", type=click.Choice(["auto", "all", "none"]), default="auto", help="GPUs for the proof.")
 @click.option("--require-gpu", is_flag=True, help="A GPU check that cannot run is a failure.")
+@engine_option
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Builds side by side; default: one per two CPUs.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
 def command(profiles: tuple[str, ...], jobs: int | None, **options: Any) -> None:
@@ -29,15 +30,21 @@ def command(profiles: tuple[str, ...], jobs: int | None, **options: Any) -> None
 def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, as_json: bool, **options: Any) -> None:
     from imagekit import assemble, pipeline, report
     from imagekit.cli.output import Lines
+    from imagekit.engines import choice
     from imagekit.engines.docker_api import Engine
 
-    say = Lines()
+    say, wanted = Lines(), options.pop("engine")
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
     the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
     engine = Engine()
+    builder, why = choice.builder(wanted, engine)
+    if not engine.at.usual:
+        say("engine", f"Docker {engine.version} at {engine.at}")
+    if why:
+        say("engine", f"the classic builder, as the last resort: {why}")
     lock, _ = pipeline.locked(the_profile, resolution, site, say, locks)
     done = assemble.assemble(
-        the_profile, lock, site, engine, say, prove=not no_test, gpus=gpus, require_gpu=require_gpu
+        the_profile, lock, site, engine, say, prove=not no_test, gpus=gpus, require_gpu=require_gpu, builder=builder
     )
     took = int(done.seconds)
     say("done", f"{done.size / 1e9:.1f} GB{'':<52} {took // 60}:{took % 60:02}")

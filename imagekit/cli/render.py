@@ -5,13 +5,14 @@ from typing import Any
 
 import click
 
-from imagekit.cli.options import locking, parse_locking, parse_wishes, wishes
+from imagekit.cli.options import engine_option, locking, parse_locking, parse_wishes, wishes
 
 
 @click.command("render")
 @click.argument("profile")
 @wishes
 @locking
+@engine_option
 @click.option("-o", "--output", metavar="DIR", help="Write the whole context there; without it, only the Dockerfile.")
 def command(profile: str, output: str | None, **options: Any) -> None:
     """Write a Dockerfile of PROFILE that builds without imagekit."""
@@ -19,14 +20,16 @@ def command(profile: str, output: str | None, **options: Any) -> None:
     from imagekit.cli.output import Lines
 
     say = Lines(quiet=output is None)
+    dialect = "classic" if options.pop("engine") == "classic" else "buildkit"
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
     the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
     lock, _ = pipeline.locked(the_profile, resolution, site, say, locks)
-    context = pipeline.rendered(the_profile, lock)
+    context = pipeline.rendered(the_profile, lock, dialect=dialect)
     if output is None:
         print(context.dockerfile, end="")
         return
-    pipeline.write_context(context, Path(output), lock, site)
+    pipeline.write_context(context, Path(output), lock, site, say)
     say("render", f"{output}: Dockerfile and {len(context.files) + len(context.wheels)} files")
-    say("", f"build it: docker build {output}   (behind a private CA: --secret id=ca,src=BUNDLE)")
+    ways = {"buildkit": "(behind a private CA: --secret id=ca,src=BUNDLE)", "classic": "(with or without BuildKit)"}
+    say("", f"build it: docker build {output}   {ways[dialect]}")
     print(output)

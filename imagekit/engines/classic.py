@@ -57,7 +57,7 @@ def build(
     words = Words()
     api = engine.api(timeout=None)
     try:
-        with log.open("w", encoding="utf-8") as file:
+        with log.open("w", encoding="utf-8", buffering=1) as file:
 
             def tell(line: str) -> None:
                 file.write(scrub(line, hide) + "\n")

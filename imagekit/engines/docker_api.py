@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import shutil
+import socket
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
+from imagekit.engines import endpoint
 from imagekit.errors import Surroundings
 from imagekit.scratch import alive
 
@@ -29,6 +31,10 @@ API_TIMEOUT = 60
 IMPORT_TIMEOUT = 900
 RUN_LABEL = "io.imagekit.run"
 """On every container that imagekit starts: the process id, so that a later run removes those of a killed one."""
+
+MACHINE = socket.gethostname()
+MACHINE_LABEL = "io.imagekit.machine"
+"""Whose process id RUN_LABEL is: an engine may have many machines."""
 
 OLDEST = (20, 10)
 """First engine whose BuildKit knows RUN --mount without a syntax line."""
@@ -50,11 +56,12 @@ class Engine:
 
     def __init__(self) -> None:
         try:
-            self.client = docker.from_env(timeout=API_TIMEOUT)
+            self.at = endpoint.find()
+            self.client = docker.DockerClient(**_ssh(self.at), **self.at.settings, timeout=API_TIMEOUT)
             self.version = str(self.client.version()["Version"])
         except (DockerException, requests.RequestException, ValueError) as error:  # ValueError: a port out of range
             raise _unreachable(str(error)) from None
-        self.endpoint = str(self.client.api.base_url).replace("http+docker://localhost", "the local socket")
+        self.endpoint = "the local socket" if self.at.usual else str(self.at)
         numbers = tuple(int(part) for part in self.version.split("+")[0].split(".")[:2] if part.isdigit())
         self.links = numbers >= LINKS
         if numbers < OLDEST:
@@ -63,9 +70,18 @@ class Engine:
             )
 
     def free_disk(self) -> int | None:
-        """Bytes free where the engine keeps its images; None when that is not on this machine."""
-        root = Path(self.client.info().get("DockerRootDir", ""))
-        return shutil.disk_usage(root).free if root.is_dir() else None
+        """Bytes free where the engine keeps its images; None when that is not on this machine.
+
+        A socket may lead to another machine, or out of a container: the engine's own name for its machine decides.
+        """
+        info = self.client.info()
+        root = Path(info.get("DockerRootDir", ""))
+        here = bool(self.at.socket) and info.get("Name") == MACHINE
+        return shutil.disk_usage(root).free if here and root.is_dir() else None
+
+    def api(self, timeout: float | None) -> Any:
+        """A connection of its own for something that takes long; seconds without a word, None for any number."""
+        return docker.APIClient(**_ssh(self.at), **self.at.settings, timeout=timeout)
 
     def image(self, reference: str) -> dict[str, Any] | None:
         """`docker inspect` of an image, or None."""
@@ -117,7 +133,7 @@ class Engine:
         return True
 
     def import_tar(self, tar: Path, repository: str, tag: str, changes: list[str]) -> None:
-        api = docker.APIClient(**docker.utils.kwargs_from_env(), timeout=IMPORT_TIMEOUT)
+        api = self.api(IMPORT_TIMEOUT)
         try:
             api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
         except (APIError, requests.RequestException) as error:
@@ -169,7 +185,8 @@ class Engine:
 
     def sweep(self) -> None:
         """Remove the containers of imagekits that were killed on this machine."""
-        for container in self.client.containers.list(all=True, filters={"label": RUN_LABEL}):
+        mine = [RUN_LABEL, f"{MACHINE_LABEL}={MACHINE}"]  # process ids mean nothing to other machines of this engine
+        for container in self.client.containers.list(all=True, filters={"label": mine}):
             if not alive(container.labels[RUN_LABEL]):
                 with contextlib.suppress(NotFound, APIError):
                     container.remove(force=True, v=True)
@@ -178,7 +195,8 @@ class Engine:
     def container(self, **settings: Any) -> Iterator[Any]:
         self.sweep()
         try:
-            container = self.client.containers.create(**settings)
+            labels = {MACHINE_LABEL: MACHINE, **settings.pop("labels", {})}
+            container = self.client.containers.create(labels=labels, **settings)
         except ImageNotFound:
             raise Surroundings(
                 f"the engine has no image {settings['image']}", hint="docker images lists them"
@@ -192,7 +210,18 @@ class Engine:
                 container.remove(force=True, v=True)
 
 
+def _ssh(at: endpoint.Endpoint) -> dict[str, bool]:
+    """The ssh of this machine, with its own configuration, as the docker command uses it."""
+    return {"use_ssh_client": True} if at.host.startswith("ssh://") else {}
+
+
 def _unreachable(reason: str) -> Surroundings:
+    if "paramiko" in reason:
+        return Surroundings(
+            "docker-py cannot reach an engine by ssh:// without paramiko",
+            hint="pip install 'docker[ssh]', or a tunnel: ssh -nNTL /tmp/docker.sock:/var/run/docker.sock HOST &"
+            " export DOCKER_HOST=unix:///tmp/docker.sock",
+        )
     if "Permission" in reason:
         return Surroundings(
             "this user may not talk to the Docker Engine",
