@@ -1,6 +1,6 @@
 """Docker Engine 20.10, as Debian 12 has it: no COPY --link, and its own `docker` command without buildx.
 
-Both ways of reaching its BuildKit give the files that Engine 26.1 gives.
+Both ways of reaching its BuildKit, and its classic builder, give the files that Engine 26.1 gives.
 """
 
 from __future__ import annotations
@@ -65,4 +65,11 @@ def test_without_buildx(old_room: Room, old_engine: dict[str, str], built: Built
         text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    same_files(done.stdout.strip(), old_engine, built)
+
+
+def test_the_classic_builder(old_room: Room, old_engine: dict[str, str], built: Built) -> None:
+    done = old_room.good("build", "tiny", "--engine", "classic")
+    where = rf"^engine   Docker 20\.10\.\S+ at {old_engine['DOCKER_HOST']} \(DOCKER_HOST\)$"
+    assert re.search(where, done.stderr, re.MULTILINE), done.stderr
     same_files(done.stdout.strip(), old_engine, built)
