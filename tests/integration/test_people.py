@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,6 +141,28 @@ def test_interrupting_reaches_the_program(built: Built) -> None:
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE)
     assert out == "stopped\n" and process.returncode == 0, err
+
+
+def test_a_terminal_is_passed_on_with_what_is_typed_in_it(built: Built) -> None:
+    room, _ = built
+    program = "import sys, time; print('tty', sys.stdin.isatty(), 'rea' + 'dy', flush=True); time.sleep(60)"
+    call = [sys.executable, "-m", "imagekit", "run", TAG, "--cache", "none", "--", "python", "-c", program]
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        call, cwd=room.folder, env=room.environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    try:
+        while b"ready" not in said:
+            said += os.read(ours, 1000)
+        os.write(ours, b"\x03")  # Ctrl-C
+        process.wait(PATIENCE)
+    finally:
+        process.kill()
+        os.close(ours)
+    assert b"tty True ready" in said and process.returncode == 130
 
 
 def test_a_profile_that_is_not_built_says_how(built: Built) -> None:
