@@ -123,7 +123,9 @@ def ensure_base(lock: Lock, engine: Engine, site: Site, say: Say) -> str:
 
 def _announce(context: Context, say: Say) -> None:
     groups = [f"{group} {_mb(sum(p.size for p in context.plan.packages(group)))}" for group in context.plan.groups]
-    say("plan", f"{len(context.plan.units)} units in {len(groups) + 2} layers: system, {', '.join(groups)}, own files")
+    steps = [unit.name for unit in context.plan.units if unit.kind == "steps"]
+    layers = ["system", *groups, "own files", *steps]
+    say("plan", f"{len(context.plan.units)} units in {len(layers)} layers: {', '.join(layers)}")
 
 
 def _log(lock: Lock) -> Path:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
+from imagekit import trust
 from imagekit.errors import UsageError
 from imagekit.overlay import Overlay
 from imagekit.profile import Profile
 from imagekit.render import File
+from imagekit.resolution import Resolution
 from imagekit.smoke import own
 
 PASSED_OVER = ("__pycache__", ".git")
@@ -30,6 +33,24 @@ def of(profile: Profile) -> dict[str, File]:
     if problems:
         raise UsageError(f"the files of {profile.name} are wrong", details=problems)
     return found
+
+
+def check(found: dict[str, File], resolution: Resolution) -> None:
+    """Roots and keys are in the lock by their sha256; one that was taken as it is (--frozen) may know others.
+
+    Raises UsageError.
+    """
+    wrong = []
+    for name, digest in resolution.trust.items():
+        file = found.get(f"/usr/local/share/ca-certificates/{name}")
+        if file is None or trust.fingerprint(file.content) != digest:
+            wrong.append(f"trust: {name} is another certificate than the lock's")
+    for source in resolution.apt_sources:
+        file = found.get(f"/etc/apt/keyrings/{source.key}")
+        if file is None or hashlib.sha256(file.content).hexdigest() != source.sha256:
+            wrong.append(f"apt_sources: {source.name}: the key is another one than the lock's")
+    if wrong:
+        raise UsageError("the overlay is not the one that was locked", details=wrong, hint="build without --frozen")
 
 
 def _rooted(overlay: Overlay) -> dict[str, File]:

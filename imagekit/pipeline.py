@@ -222,7 +222,9 @@ def _shown(path: Path) -> str:
 
 
 def rendered(profile: Profile, lock: Lock, *, dialect: str = "buildkit", link: bool = True) -> render.Context:
-    return render.context(lock, dialect=dialect, link=link, own=own_files.of(profile))
+    own = own_files.of(profile)
+    own_files.check(own, lock.resolution)
+    return render.context(lock, dialect=dialect, link=link, own=own)
 
 
 def write_context(context: render.Context, folder: Path, lock: Lock, site: Site, say: Say = lambda *_: None) -> None:

@@ -76,7 +76,7 @@ def _file(path: Path, folder: Path, python: str, seen: list[Path], problems: lis
         problems.append(f"requirements: {path} cannot be read: {getattr(error, 'strerror', None) or error}")
         return
     for number, line in _joined(text):
-        where = f"{path.name}:{number}"
+        where = f"{path.resolve().relative_to(folder.resolve())}:{number}"
         include = re.fullmatch(r"(?:-r|--requirement)(?:\s+|=|(?<=-r))(\S+)", line)
         if include:
             yield from _file(path.parent / include[1], folder, python, seen, problems)

@@ -265,6 +265,25 @@ def test_archives_and_roots_are_in_the_system_stage_before_its_packages() -> Non
     assert openssl.stdout.strip().split("=")[1].replace(":", "").lower() == digest
 
 
+def test_on_an_image_that_may_lack_certificates_they_come_first() -> None:
+    write("k.asc", ARMOURED)
+    source = "{name: acme, uri: 'https://apt.example/debian', suites: [bookworm], components: [main], key: k.asc}"
+    profile = loaded(f"apt_sources: [{source}]\n")
+    lock = samples.lock().model_copy(update={"resolution": resolve(profile, Wishes(base="image:debian:bookworm-slim"))})
+    text = render.context(lock, own=own_files.of(profile)).dockerfile
+    assert text.index("no-install-recommends ca-certificates;") < text.index("COPY apt/") < text.index("AS builder")
+
+
+def test_a_root_that_changed_since_the_lock_was_taken_as_it_is() -> None:
+    root()
+    profile = loaded("trust: [root.pem]\n")
+    lock = samples.lock().model_copy(update={"resolution": resolve(profile, Wishes())})
+    pipeline.rendered(profile, lock)
+    root()
+    with pytest.raises(UsageError, match="another certificate than the lock's"):
+        pipeline.rendered(profile, lock)
+
+
 def test_golden() -> None:
     path = update.HERE / "tiny-acme/Dockerfile"
     assert update.with_overlay() == path.read_text(), "if that is meant: make golden, and review the diff"
