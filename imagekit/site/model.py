@@ -32,8 +32,11 @@ class Index(_Model):
 
 class Registry(_Model):
     push: values.Repository = ""
+    """Repository for staging."""
     prod: values.Repository = ""
+    """Repository for production."""
     login: Literal["docker"] = "docker"
+    """docker: docker's own credential store."""
 
 
 class Tags(_Model):
@@ -45,11 +48,14 @@ class Tags(_Model):
 
 class Tls(_Model):
     ca: values.File = ""
+    """A PEM bundle on this machine, for fetching; mounted into builds, never copied."""
 
 
 class Bases(_Model):
     default: values.Base = ""
+    """The base where neither profile nor command line names one."""
     map: dict[values.Repository, values.Reference] = Field(default_factory=dict)
+    """Repository -> repository, for image: bases."""
 
 
 class Apt(_Model):
@@ -61,8 +67,11 @@ class Apt(_Model):
 
 class Proxy(_Model):
     http: values.ProxyUrl = ""
+    """http, https or socks5."""
     https: values.ProxyUrl = ""
+    """http, https or socks5."""
     no_proxy: values.NoProxy = ""
+    """Hosts and domains that are asked directly."""
 
 
 class Hub(_Model):
@@ -72,6 +81,7 @@ class Hub(_Model):
 
 class Build(_Model):
     network: Literal["default", "host", "none"] = "default"
+    """Network of build steps."""
     jobs: int = Field(default=0, ge=0, le=1024)
     """Builds at once; 0 = not limited here."""
     disk_gb: int = Field(default=0, ge=0)
@@ -82,31 +92,49 @@ class Pool(_Model):
     """One kind of node of the fleet."""
 
     gpu: values.Gpu
+    """Model, as nvidia-smi or the facts write it."""
     driver: values.Driver
+    """Version of the Linux driver, "535.183.01"."""
     nodes: int = Field(default=1, ge=1)
+    """How many there are."""
     rdma: bool = False
+    """Whether they have InfiniBand or RoCE."""
 
 
 class Promotion(_Model):
     """What an image must have proven to get into a repository."""
 
     stages: list[Literal["static", "cpu", "gpu"]] = Field(default_factory=list)
+    """Stages of the proof that must have passed."""
     gpus: list[values.Gpu] = Field(default_factory=list)
+    """Models that it must have passed on."""
     max_age: values.Age = ""
+    """How old the proof may be: 12h, 7d, 2w."""
 
 
 class Settings(_Model):
     registry: Registry = Registry()
+    """Where images go."""
     tags: Tags = Tags()
+    """How images are named."""
     indexes: dict[values.IndexName, Index] = Field(default_factory=dict)
+    """Where Python packages come from; pypi is the default index, pytorch that of torch builds."""
     tls: Tls = Tls()
+    """Whose certificates are trusted while fetching."""
     base: Bases = Bases()
+    """What images stand on."""
     apt: Apt = Apt()
+    """Where distribution packages come from while building."""
     proxy: Proxy = Proxy()
+    """Proxies, here and while building."""
     hub: Hub = Hub()
+    """Where containers get weights."""
     build: Build = Build()
+    """How builds run."""
     fleet: dict[values.Name, Pool] = Field(default_factory=dict)
+    """Pools of nodes that images run on."""
     promote: dict[values.Name, Promotion] = Field(default_factory=dict)
+    """Repository -> what must be proven to get there."""
 
 
 Path = tuple[str, ...]

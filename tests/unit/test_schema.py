@@ -51,14 +51,14 @@ def test_docstrings_of_fields_are_descriptions() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_at_the_top_is_described(kind: str) -> None:
+    """And in a site file every key of its sections."""
     made = schema(kind)
 
     def described(field: dict[str, Any]) -> bool:
         name = str(field.get("$ref") or field.get("items", {}).get("$ref")).rpartition("/")[2]
         return "description" in field or "description" in made.get("$defs", {}).get(name, {})
 
-    if kind != "site":  # its sections are described by their own fields
-        assert [key for key, field in made["properties"].items() if not described(field)] == []
+    assert [key for key, field in made["properties"].items() if not described(field)] == []
 
 
 def test_versions_are_text_and_features_are_known_words() -> None:
@@ -76,7 +76,10 @@ def test_the_built_in_profiles_use_no_other_key(file: Path) -> None:
 def test_sections_of_a_site_are_followed() -> None:
     made = schema("site")
     assert set(made["properties"]) == set(site.Settings.model_fields)
-    assert "url" in made["$defs"]["Index"]["properties"]
+    fields = {name: section.get("properties", {}) for name, section in made["$defs"].items()}
+    assert "url" in fields["Index"]
+    plain = [f"{name}.{key}" for name in fields for key, field in fields[name].items() if "description" not in field]
+    assert plain == []
 
 
 def test_an_overlay_has_no_name_of_its_own() -> None:
