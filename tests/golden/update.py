@@ -40,11 +40,19 @@ def with_overlay() -> str:
     return render.context(lock, own=own_files.of(profile)).dockerfile
 
 
+def for_the_classic_builder() -> str:
+    lock = lock_of("tiny")
+    assert lock is not None
+    return render.context(lock, dialect="classic").dockerfile
+
+
 def main() -> None:
-    path = HERE / "tiny-acme/Dockerfile"
-    old = path.read_text() if path.is_file() else ""
-    path.write_text(with_overlay())
-    print(f"tiny-acme: {'unchanged' if old == path.read_text() else 'written'}")
+    for name, made in {"tiny-acme": with_overlay, "tiny-classic": for_the_classic_builder}.items():
+        path = HERE / name / "Dockerfile"
+        path.parent.mkdir(exist_ok=True)
+        old = path.read_text() if path.is_file() else ""
+        path.write_text(made())
+        print(f"{name}: {'unchanged' if old == path.read_text() else 'written'}")
     for profile in PROFILES:
         path = HERE / profile / "Dockerfile"
         if lock_of(profile) is None:

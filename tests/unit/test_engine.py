@@ -13,6 +13,7 @@ from samples import Answer, server
 from imagekit import cli
 from imagekit.engines import docker_api
 from imagekit.engines.docker_api import Engine
+from imagekit.engines.endpoint import Endpoint
 from imagekit.errors import Surroundings
 
 
@@ -133,3 +134,29 @@ def test_tags_are_split_at_the_last_colon(monkeypatch: pytest.MonkeyPatch) -> No
     engine.tag("sha256:1", "registry.example:5000/ml/pytorch:2.4.1")
     assert asked == [("sha256:1", "registry.example:5000/ml/pytorch", "2.4.1")]
     assert docker_api.OLDEST == (20, 10)
+
+
+def test_ssh_without_paramiko(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docker-py imports it even where the machine's own ssh is used."""
+    from docker.api import client
+
+    monkeypatch.delattr(client, "SSHHTTPAdapter", raising=False)
+    error = refused(monkeypatch, "ssh://me@engine.example")
+    assert "without paramiko" in error.message and "docker[ssh]" in error.hint and "ssh -nNTL" in error.hint
+
+
+@pytest.mark.parametrize(("name", "host", "seen"), [
+    (socket.gethostname(), "unix:///run/some.sock", True),
+    ("elsewhere", "unix:///run/a-tunnel.sock", False),
+    (socket.gethostname(), "tcp://engine.example:2376", False),
+])  # fmt: skip
+def test_a_disk_of_another_machine_is_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, host: str, seen: bool
+) -> None:
+    """Its folder may be here as well, and is another one."""
+    answer = {"/info": (200, json.dumps({"DockerRootDir": str(tmp_path), "Name": name}).encode())}
+    with server(daemon("26.1.5", answer)) as url:
+        monkeypatch.setenv("DOCKER_HOST", url.replace("http", "tcp"))
+        engine = Engine()
+        engine.at = Endpoint(host)
+        assert (engine.free_disk() is not None) == seen
