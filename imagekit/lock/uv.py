@@ -162,18 +162,20 @@ _CAUSES = (
 
 
 _NOT_GOT = re.compile(
-    r"(?:[Bb]ecause|[Aa]nd) (?:there are no versions of )?([A-Za-z0-9._-]+)(?: was not found in| and )"
-    r"|/([A-Za-z0-9._-]+)/?`?\)?$",
+    r"there (?:are no versions|is no version) of ([A-Za-z0-9._-]*[A-Za-z0-9])"
+    r"|([A-Za-z0-9._-]+) was not found in"
+    r"|/([A-Za-z0-9._-]+)/`?\)?$",
     re.MULTILINE,
 )
+"""A package that uv did not get, in its words or by the URL of its page, which ends with / (PEP 503)."""
 
 
 def _index_error(stderr: str, resolution: Resolution, site: Site, owners: dict[str, str]) -> Error | None:
     """What is wrong with the index of a package that uv did not get: a login refused, a login page, no such package."""
-    if not re.search(r"was not found in|there are no versions of|Failed to fetch", stderr):
+    if not re.search(r"was not found in|no versions? of|Failed to fetch", stderr):
         return None
     for match in _NOT_GOT.finditer(stderr):
-        name = canonicalize_name(match[1] or match[2])
+        name = canonicalize_name(match[1] or match[2] or match[3])
         index = owners.get(name, "pypi")
         if name not in ("profile", "simple") and (index != "pypi" or site.default_index):
             error = pages.trouble(site, index, resolution.variant, name)

@@ -2,78 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+import mirrors
 import pytest
-import samples
-import standins
+from mirrors import PASSWORD, Mirror
 from rooms import Room, docker, every_step
-
-PASSWORD = "c4n4ry-s3cret"
-
-
-@dataclass(frozen=True)
-class Mirror:
-    url: str
-    """With user and password."""
-    bundle: Path
-    address: str
-    asked: list[str]
-    """Paths of all requests."""
 
 
 @pytest.fixture(scope="module")
 def mirror(engine: object, built: tuple[Room, object], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
-    """An index of everything in tiny's lock, on the address that containers reach this machine by."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
-    gateway = docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")
-    folder = tmp_path_factory.mktemp("mirror")
-    lock = built[0].lock()
-    wanted = [f"{p.name}=={p.version}" for p in (*lock.packages, *lock.tools) if p.name != "torch"]
-    call = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "-q",
-        "--no-deps",
-        "--only-binary=:all:",
-        "-d",
-        str(folder / "files"),
-    ]
-    call += ["--python-version=3.11", "--platform=manylinux_2_17_x86_64", "--platform=manylinux2014_x86_64"]
-    call += ["--platform=manylinux_2_28_x86_64", "--platform=any", *wanted]
-    done = subprocess.run(call, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    standins.index(folder, [standins.torch()])
-    for file in sorted((folder / "files").iterdir()):
-        page = folder / "simple" / file.name.split("-")[0].lower().replace("_", "-") / "index.html"
-        page.parent.mkdir()
-        shutil.copy(file, page.parent)
-        page.write_text(f'<a href="{file.name}#sha256={samples.sha256(file.read_bytes())}">{file.name}</a>')
-    cert, key = samples.certificate(folder, gateway)
-    bundle = folder / "bundle.pem"
-    system = Path(os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt")
-    bundle.write_text(system.read_text() + cert.read_text())
-    asked: list[str] = []
-    files = samples.folder_server(folder)
-
-    def answer(path: str) -> samples.Answer:
-        asked.append(path)
-        return files(path)
-
-    try:
-        with samples.server(answer, (cert, key), host=gateway, login=f"me:{PASSWORD}") as url:
-            yield Mirror(f"{url.replace('://', f'://me:{PASSWORD}@')}/simple", bundle, gateway, asked)
-    except OSError as error:
-        pytest.skip(f"containers reach this machine by {gateway}, which it does not have: {error}")
+    with mirrors.index(tmp_path_factory.mktemp("mirror"), built[0].lock()) as found:
+        yield found
 
 
 def test_everything_from_a_mirror_and_nothing_of_it_in_the_image(mirror: Mirror, room: Room) -> None:
@@ -132,4 +76,6 @@ def test_a_wrong_password(mirror: Mirror, room: Room) -> None:
     room.cache = room.folder / "cold"
     path, _ = room.profile("")
     done = room.run("lock", path)
-    assert done.returncode in (3, 4) and "wr0ng" not in done.stderr
+    assert (
+        done.returncode == 4 and "the index pypi refuses the login (401)" in done.stderr and "wr0ng" not in done.stderr
+    )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import shutil
 import socket
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,7 +18,6 @@ import standins
 from samples import folder_server, server, sha256
 
 from imagekit import cli, index
-from imagekit import site as sites
 from imagekit import site as sites
 from imagekit.errors import Error, Surroundings
 
@@ -96,7 +100,7 @@ def test_a_mirror_behind_a_password(
         shutil.rmtree(here / "cache")
         shutil.rmtree(here / "locks")
         code, err = lock(monkeypatch, capsys)
-        assert code in (3, 4) and "wr0ng" not in err
+        assert code == 4 and "wr0ng" not in err
 
 
 def test_the_index_is_down(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,11 +113,12 @@ def test_the_index_is_down(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert not (here / "locks").exists()
 
 
-def test_the_index_fails(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    with server(lambda path: (403, b"no entry")) as url:
-        site(f"{url}/simple")
-        code, err = lock(monkeypatch, capsys)
-    assert code in (3, 4) and "error: " in err and "127.0.0.1" not in err and "Traceback" not in err
+def test_the_index_fails(here: Path) -> None:
+    with (
+        server(lambda path: (500, b"out of order")) as url,
+        pytest.raises(Surroundings, match=r"the index pypi fails \(500\)"),
+    ):
+        download(f"{url}/simple", "six", SIX.file, "")
 
 
 def test_a_package_that_the_index_does_not_have(
@@ -156,3 +161,157 @@ def test_downloading_from_an_index_that_is_down_or_not_trusted(here: Path, certi
     with pytest.raises(Surroundings) as error:
         download(f"{url}/simple", "six", SIX.file, "")
     assert "127.0.0.1" not in str(error.value) and "imagekit site" in error.value.hint
+
+
+# what is wrong with an index: one message each, with a hint, without its host or the login
+
+
+def refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, more: str = ""
+) -> tuple[int, str]:
+    """The exit code and the error of locking from an index at `url`."""
+    shutil.rmtree("cache", ignore_errors=True)
+    site(f"{url}/simple", more)
+    code, err = lock(monkeypatch, capsys)
+    message = err[err.index("error: ") :]
+    assert "hint: " in message and "Traceback" not in err
+    assert "127.0.0.1" not in err and "c4n4ry" not in err
+    return code, message
+
+
+AUTH = 'auth = "env:LOGIN"\n'
+
+
+def test_an_index_that_asks_for_a_login_or_refuses_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with server(folder_server(here), login="me:c4n4ry") as url:
+        code, err = refused(monkeypatch, capsys, url)
+        assert code == 4 and "the index pypi asks for a login (401)" in err and "env:NAME" in err
+        monkeypatch.setenv("LOGIN", "me:c4n4ry-old")
+        code, err = refused(monkeypatch, capsys, url, AUTH)
+        assert code == 4 and "the index pypi refuses the login (401)" in err
+        monkeypatch.setenv("LOGIN", "me:c4n4ry")
+        site(f"{url}/simple", AUTH)
+        code, err = lock(monkeypatch, capsys)
+        assert code == 0, err
+
+
+def test_an_index_that_forbids(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with server(lambda path: (403, b"no entry")) as url:
+        code, err = refused(monkeypatch, capsys, url)
+    assert code == 4 and "the index pypi forbids this (403)" in err
+
+
+def test_a_login_page_is_no_index(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = b'<html><form action="/login"><input type="password"></form><a href="/help">Help</a></html>'
+    with server(lambda path: (200, page)) as url:
+        code, err = refused(monkeypatch, capsys, url)
+    assert code == 4 and "a page that lists no files: a login page, perhaps" in err, err
+
+
+PRIVATE = '[indexes.company]\nurl = "{url}/simple"\nonly = ["six"]\nauth = "env:LOGIN"\n'
+
+
+def test_a_package_that_the_private_index_does_not_have(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The default index has a six; it is not taken, because six belongs to the company's."""
+    monkeypatch.setenv("LOGIN", "me:c4n4ry")
+    with server(folder_server(here)) as url, server(lambda path: (404, b""), login="me:c4n4ry") as private:
+        code, err = refused(monkeypatch, capsys, url, PRIVATE.format(url=private))
+    assert code == 3 and "the index company has no package named six" in err and "indexes.company.only" in err
+
+
+def test_a_private_index_that_serves_other_bytes_than_locked(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOGIN", "me:c4n4ry")
+    with server(folder_server(here), login="me:c4n4ry") as url:
+        site(f"{url}/simple", AUTH + PRIVATE.format(url=url))
+        code, err = lock(monkeypatch, capsys)
+        assert code == 0, err
+        (here / "simple/six" / SIX.file).write_bytes(b"other bytes")
+        monkeypatch.setattr(sys, "argv", ["imagekit", "render", "./mine.yaml", "--output", "context"])
+        code, err = cli.execute(), capsys.readouterr().err
+    assert code == 4 and f"hash mismatch: {SIX.file}" in err and sha256(SIX.content()) in err and "hint: " in err
+    assert "127.0.0.1" not in err and "c4n4ry" not in err
+
+
+def test_a_login_does_not_follow_a_redirect_to_another_host(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To an index that has everything: followed, without the login. To one that wants a login: told as what it is."""
+    monkeypatch.setenv("LOGIN", "me:c4n4ry")
+    sent: list[str] = []
+    with (
+        elsewhere(folder_server(here), sent) as other,
+        redirecting(other, "me:c4n4ry") as url,
+    ):
+        site(f"{url}/simple", AUTH)
+        code, err = lock(monkeypatch, capsys)
+        assert code == 0, err
+        assert sent and set(sent) == {""}
+    sent.clear()
+    with (
+        elsewhere(lambda path: (401, b"who are you?"), sent) as other,
+        redirecting(other, "me:c4n4ry") as url,
+    ):
+        shutil.rmtree(here / "locks")
+        code, err = refused(monkeypatch, capsys, url, AUTH)
+    assert code == 4 and "sends to another host, which answers 401; a login does not follow there" in err
+    assert sent and set(sent) == {""}
+
+
+class _Silent(BaseHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def listening(handler: type[BaseHTTPRequestHandler], host: str) -> Iterator[str]:
+    httpd = ThreadingHTTPServer((host, 0), handler)
+    threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        yield f"http://{host}:{httpd.server_port}"
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+
+
+def redirecting(to: str, login: str) -> contextlib.AbstractContextManager[str]:
+    """An index that asks for a login and then sends everybody to another host."""
+    wanted = f"Basic {base64.b64encode(login.encode()).decode()}"
+
+    class Handler(_Silent):
+        def do_GET(self) -> None:
+            allowed = self.headers.get("Authorization") == wanted
+            self.send_response(302 if allowed else 401)
+            self.send_header("Location" if allowed else "WWW-Authenticate", f"{to}{self.path}" if allowed else "Basic")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+    return listening(Handler, "127.0.0.1")
+
+
+def elsewhere(answer: Callable[[str], samples.Answer], sent: list[str]) -> contextlib.AbstractContextManager[str]:
+    """Another host, which notes the login that each request brings."""
+
+    class Handler(_Silent):
+        def do_GET(self) -> None:
+            sent.append(self.headers.get("Authorization", ""))
+            code, body = answer(self.path)
+            self.send_response(code)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+    return listening(Handler, "127.0.0.2")
