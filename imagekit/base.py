@@ -108,5 +108,6 @@ def _mmdebstrap(suite: str, packages: tuple[str, ...], tar: Path, site: Site) ->
         lines = [scrub(line, site.hosts) for line in output.splitlines() if line.strip()][-8:]
         raise Surroundings(
             f"mmdebstrap could not make a base of {suite}", details=lines,
-            hint="it needs the suite's mirror and keyring (debian-archive-keyring, ubuntu-keyring), and root or user namespaces",
+            hint="it needs the suite's mirror, its keyring (debian-archive-keyring, ubuntu-keyring), and root or user "
+            "namespaces",
         )  # fmt: skip
