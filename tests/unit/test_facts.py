@@ -18,7 +18,11 @@ from packaging.version import Version
 
 from imagekit.compat import facts, facts_load
 from imagekit.compat.facts import FACT_KEYS, Facts, Gpu, Release, Variant
-from imagekit.errors import Error
+from imagekit.compat.resolve import resolve
+from imagekit.errors import Error, ImpossibleWish, UsageError
+from imagekit.profile import Wishes, load
+from imagekit.resolution import Resolution
+from imagekit.smoke import checks
 
 ROWS = {
     "torch": "releases",
@@ -30,7 +34,7 @@ ROWS = {
     "features": "features",
 }
 SUITES = ("bullseye", "bookworm", "trixie", "focal", "jammy", "noble")
-PROSE = {"note", "reason", "about", "sources"}
+PROSE = {"note", "notice", "reason", "about", "sources"}
 
 
 @pytest.fixture(scope="module")
@@ -336,16 +340,78 @@ def test_recipes_know_every_suite(known: Facts) -> None:
 
 
 def test_features_are_one_word_each(known: Facts) -> None:
-    assert [feature.name for feature in known.features] == ["compile", "nvdec", "rdma"]
+    assert [feature.name for feature in known.features] == ["compile", "nvdec", "rdma", "deepspeed", "dev"]
+    proven = {check.name for check in checks.ALL}
     for feature in known.features:
         assert set(feature.apt) <= {"any", *SUITES}
         assert feature.checks and feature.size_mb > 0
+        assert set(feature.checks) <= proven, feature.name
         assert "NVIDIA_VISIBLE_DEVICES" not in feature.env
         for requirement in feature.packages:
             Requirement(requirement)
     rdma = known.feature("rdma")
     assert rdma is not None
     assert "librdmacm1" in rdma.apt_for("bookworm") and "librdmacm1t64" in rdma.apt_for("trixie")
+
+
+def test_a_recipe_is_for_the_version_that_is_pinned(known: Facts) -> None:
+    old, new = known.recipe("deepspeed", "0.9.5"), known.recipe("deepspeed")
+    assert old is not None and new is not None
+    assert "pydantic<2.0.0" in old.requires and "pydantic>=2.0.0" in new.requires
+    assert known.recipe("deepspeed", "0.19.5") == known.recipe("deepspeed", "0.13.0") == new
+    assert known.recipe("pillow-simd", "12.1.1.post0") == known.recipe("pillow-simd")
+    assert known.recipe("numpy") is None
+
+
+# The stacks of the built-in profiles
+
+
+def resolved(name: str, **wishes: object) -> Resolution:
+    return resolve(load(name), Wishes(**wishes))  # type: ignore[arg-type]
+
+
+def test_multimodal_says_what_upstream_tests() -> None:
+    r = resolved("multimodal")
+    assert (r.torch, r.cuda, r.python) == ("2.1.0", "12.1", "3.11")
+    (line,) = [note for note in r.notes if note.endswith("[deepspeed-before-torch-2.1]")]
+    assert "torch 1.13.1 + CUDA 11.6" in line
+    asked = {want.requirement for want in r.wants}
+    assert {"numpy==1.26.4", "pydantic==1.10.27", "tokenizers==0.13.3", "setuptools==68.2.2", "pillow"} <= asked
+    assert [build.versions for build in r.builds] == [">=0.9.1,<=0.11.1"]
+    assert any("compiled at first use (JIT)" in note for note in r.notes)
+    assert r.labels["io.imagekit.deepspeed-ops"] == "jit"
+
+
+def test_the_stack_of_2023_is_left_with_another_torch() -> None:
+    r = resolved("multimodal", torch="2.0.1")
+    assert not any("multimodal-2023-stack" in want.why for want in r.wants)
+    assert not any("deepspeed-before-torch-2.1" in note for note in r.notes)
+    with pytest.raises(ImpossibleWish, match="the facts refuse this") as refused:
+        resolved("multimodal", torch="2.4")
+    assert any("deepspeed-torch-2.4" in line for line in refused.value.details)
+
+
+@pytest.mark.parametrize(("profile", "wish", "torch", "cuda", "torchvision"), [
+    ("multimodal", {"cuda": "11.8"}, "2.1.0", "11.8", "0.16.0+cu118"),
+    ("vision", {}, "2.4.1", "12.1", "0.19.1"),
+    ("vision", {"torch": "2.7"}, "2.7.1", "12.6", "0.22.1"),
+    ("video-llm", {"torch": "2.9"}, "2.9.1", "12.8", "0.24.1"),
+])  # fmt: skip
+def test_torchvision_follows(profile: str, wish: dict[str, str], torch: str, cuda: str, torchvision: str) -> None:
+    r = resolved(profile, **wish)
+    assert (r.torch, r.cuda) == (torch, cuda)
+    assert f"torchvision=={torchvision}" in {want.requirement for want in r.wants}
+    assert bool([note for note in r.notes if note.startswith("cuda moves")]) == ("torch" in wish)
+
+
+def test_a_feature_of_the_command_line_is_a_suffix_and_no_second_one() -> None:
+    assert resolved("video-llm", features=("dev",)).differs == ("dev",)
+    assert resolved("video-llm", features=("compile", "dev", "dev")).differs == ("dev",)
+    assert resolved("multimodal", features=("deepspeed",)).differs == ()
+    assert {"git", "openssh-server", "libnss-wrapper"} <= set(resolved("base", features=("dev",)).apt)
+    with pytest.raises(UsageError, match="the command line") as unknown:
+        resolved("base", features=("devv",))
+    assert list(unknown.value.details) == ["--feature devv: did you mean dev?"]
 
 
 # What people get wrong

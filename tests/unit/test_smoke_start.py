@@ -170,3 +170,11 @@ def test_a_command_that_cannot_be_run_ends_as_in_a_shell(tmp_path: Path) -> None
 
 def test_it_can_be_executed() -> None:
     assert START.stat().st_mode & 0o111 == 0o111
+
+
+def test_an_sshd_that_is_not_there_is_said_and_the_command_runs() -> None:
+    environment = {"PATH": "/usr/bin:/bin", "IMAGEKIT_PREFLIGHT": "off", "IMAGEKIT_SSHD": "1"}
+    command = [sys.executable, "-IS", str(START), "echo", "done"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert "this image has no sshd: build it with --feature dev" in done.stderr
