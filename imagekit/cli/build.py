@@ -48,7 +48,8 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, as_json: boo
     )
     took = int(done.seconds)
     say("done", f"{done.size / 1e9:.1f} GB{'':<52} {took // 60}:{took % 60:02}")
-    say("", f"try it: docker run --rm -it {'--gpus all ' if engine.has_gpu() else ''}{done.names.moving[0]}")
+    name = done.names.moving[0]
+    say("", f"try it: imagekit run {name}      inside: imagekit inspect {name}")
     if as_json:
         result = {"image": done.image, "tags": [*done.names.moving, done.names.immutable], "size": done.size}
         proof = report.as_json(done.report) if done.report else None
