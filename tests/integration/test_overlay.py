@@ -24,6 +24,7 @@ from imagekit import record
 CANARY = "c4n4ry-s3cret"
 
 CHECKS = '''"""What the company relies on."""
+import os
 import shutil
 import unittest
 
