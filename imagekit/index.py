@@ -12,12 +12,17 @@ from typing import IO
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from imagekit.errors import Error, ImpossibleWish, Surroundings
 from imagekit.site import Site, origin
 
 TIMEOUT = 60
 """Seconds without a byte."""
+
+RETRIES = 3
+"""Of a request that got no answer at all."""
 
 _FILES = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz")
 
@@ -36,6 +41,10 @@ def session() -> requests.Session:
     """A session that takes nothing from the environment: no netrc, no proxies, no CA bundle."""
     made = requests.Session()
     made.trust_env = False
+    # an index that closes an idle connection just when it is asked again is not one that does not answer
+    again = HTTPAdapter(max_retries=Retry(total=RETRIES, status=0, redirect=False, backoff_factor=0.3))
+    made.mount("http://", again)
+    made.mount("https://", again)
     return made
 
 

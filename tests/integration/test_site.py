@@ -45,7 +45,7 @@ def by(room: Room, private: Mirror, auth: str) -> None:
     room.cache = room.folder / "cold"
     text = BOTH.format(url=private.plain, auth=auth, ca=private.bundle)
     (room.folder / "imagekit.toml").write_text(text)
-    netrc, keyring = room.folder / "netrc", room.folder / "bin/keyring"
+    netrc, keyring = room.folder / "netrc", room.folder / "keyrings/keyring"
     netrc.write_text(f"machine {private.address} login me password {PASSWORD}\n")
     netrc.chmod(0o600)
     keyring.parent.mkdir(exist_ok=True)
