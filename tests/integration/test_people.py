@@ -23,6 +23,16 @@ TAG = "pytorch:2.4.1-cuda12.1-tiny"
 BASE = "imagekit/base:bookworm"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def volumes(built: Built) -> Iterator[None]:
+    """Volumes for caches that these tests made go with them."""
+    before = docker("volume", "ls", "-q", "--filter", "name=imagekit-cache-").split()
+    yield
+    for volume in docker("volume", "ls", "-q", "--filter", "name=imagekit-cache-").split():
+        if volume not in before:
+            subprocess.run(["docker", "volume", "rm", volume], capture_output=True, check=False)
+
+
 @pytest.fixture
 def name() -> Iterator[str]:
     """A name for an image of this test's own."""
@@ -89,8 +99,6 @@ def test_files_in_the_mounted_folder_belong_to_the_caller(built: Built) -> None:
         before = ["setpriv", f"--reuid={uid}", f"--regid={group}", "--clear-groups", "--inh-caps=+dac_read_search"]
         before += ["--ambient-caps=+dac_read_search"]
     folder = Path(tempfile.mkdtemp(prefix="imagekit-test-"))
-    volume = f"imagekit-cache-{uid}"
-    known = volume in docker("volume", "ls", "-q").split()
     try:
         os.chown(folder, uid, -1)
         folder.chmod(0o755)
@@ -105,8 +113,6 @@ def test_files_in_the_mounted_folder_belong_to_the_caller(built: Built) -> None:
         assert done.stdout == f"{uid} 0\n" and (folder / "made").stat().st_uid == uid
     finally:
         shutil.rmtree(folder)
-        if not known:
-            subprocess.run(["docker", "volume", "rm", volume], capture_output=True, check=False)
 
 
 def test_a_folder_as_cache_and_no_folder_as_workspace(built: Built) -> None:
