@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -42,11 +43,13 @@ def images() -> set[str]:
 
 
 @pytest.fixture
-def clean(engine: Engine) -> Iterator[None]:
-    """What a test made is removed: the images, and where a limit is set the build cache above it."""
+def clean(engine: Engine, cell: str) -> Iterator[None]:
+    """What a test made is removed: its images, and where a limit is set the build cache above it."""
     before = images()
     yield
-    new = [name for name in images() - before if "-tiny" not in name]
+    profile, _, stack = CELLS[cell][0].rpartition("-py")[0].partition("/")
+    own = re.compile(rf"pytorch:{re.escape(stack)}(-{profile}(-[\w.-]+)?)?")
+    new = [name for name in images() - before if own.fullmatch(name)]
     if new:
         docker("rmi", *new)
     keep = os.environ.get("IMAGEKIT_KEEP_CACHE_GB")
