@@ -34,6 +34,11 @@ CELLS = {
         "video-llm/2.9.1-cuda12.8-py311",
         ("video-llm", "pillow-simd", "read-h264-by-decord", "read-hevc-by-av", "read-vp9-by-av"),
     ),
+    # the newest torch of the facts, on Debian 13 with its Python 3.13
+    "vision --torch 2.15 --base distro:trixie": (
+        "vision/2.15.0-cuda13.2-py313-trixie",
+        ("timm", "pillow-simd", "image-formats"),
+    ),
 }
 """What is built -> its committed lock, and checks that it must pass beside IMPORTANT."""
 
