@@ -62,7 +62,8 @@ def resolved(name: str, wishes: Wishes, site: Site, say: Say, *, upgrade: bool =
     for note in r.notes:
         say("", note)
     if profile.targets:
-        say("", f"targets {', '.join(profile.targets)} not checked: the site names no fleet")
+        why = "nothing compares them with the site's fleet yet" if site.settings.fleet else "the site names no fleet"
+        say("", f"targets {', '.join(profile.targets)} not checked: {why}")
     return profile, resolution
 
 
