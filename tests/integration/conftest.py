@@ -36,9 +36,9 @@ def engine() -> Iterator[Engine]:
     yield found
     new = tags().keys() - before.keys()
     own = re.compile(
-        rf"-({'|'.join(['tiny', *rooms.MADE])})(-failed|-plain|-derived|-with-.*|-\d{{8}}-[0-9a-f]{{7}}(\.\d+)?)?"
+        rf"-({'|'.join(['tiny', *rooms.MADE])})(-failed|-plain|-derived|-with-.*|-\d{{8}}-[0-9a-f]{{7}}(\.\d+)?)?$"
     )
-    mine = sorted(tag for tag in new if own.search(tag) and own.search(tag).end() == len(tag))  # type: ignore[union-attr]
+    mine = sorted(tag for tag in new if own.search(tag))
     ids = {image for tag, image in tags().items() if tag in mine}
     if mine:
         subprocess.run(["docker", "rmi", *mine], capture_output=True, check=False)
