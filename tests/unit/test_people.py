@@ -139,6 +139,8 @@ def test_both_readmes_show_the_same() -> None:
     """Commands and transcripts, number of headings and of rows: what a change of one must bring to the other."""
     english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
     assert BLOCK.findall(english) == BLOCK.findall(chinese)
+    links = [set(re.findall(r"\]\(([^)]+)\)", text)) - {"README.md", "README.zh-CN.md"} for text in (english, chinese)]
+    assert links[0] == links[1]
     for start in ("#", "|", "-"):
         rows = [
             [line[:3].strip() for line in text.splitlines() if line.startswith(start)] for text in (english, chinese)
