@@ -77,7 +77,14 @@ def _several(profiles: tuple[str, ...], jobs: int | None, options: dict[str, Any
     def say(name: str, line: str) -> None:
         print(f"{name:<{width}}  {line}", file=sys.stderr, flush=True)
 
-    done = several.run(work, at_once=several.jobs_at_once(jobs), free_disk=engine.free_disk, say=say)
+    budget = site.settings.build
+
+    def free_disk() -> int | None:
+        free, limit = engine.free_disk(), budget.disk_gb * 10**9
+        return min(limit, limit if free is None else free) if limit else free
+
+    at_once = several.jobs_at_once(jobs or budget.jobs or None)
+    done = several.run(work, at_once=at_once, free_disk=free_disk, say=say)
     if options["as_json"]:
         print(json.dumps([json.loads(entry.stdout) if entry.stdout else None for entry in done], indent=1))
     else:
