@@ -74,7 +74,7 @@ def _from_netrc(index: str, url: str, environ: Mapping[str, str]) -> Login:
 
 
 def _from_keyring(index: str, url: str, user: str, environ: Mapping[str, str]) -> Login:
-    """As pip and uv ask it: by the URL of the index, then by its host (https://pypi.org/project/keyring)."""
+    """As pip and uv ask the `keyring` command: by the URL of the index, then by its host."""
     program = shutil.which("keyring", path=environ.get("PATH"))
     if program is None:
         raise Surroundings(
