@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
+import mirrors
 import pytest
 from rooms import PATIENCE, Room, docker, files_of, tags
 
@@ -102,3 +104,35 @@ def test_without_the_docker_command(room: Room, built: Built) -> None:
     refused = room.run("build", "tiny", "--engine", "buildkit")
     assert refused.returncode == 4 and "the docker command is missing" in refused.stderr
     assert "--engine classic" in refused.stderr
+
+
+def test_nothing_of_a_private_index_enters_a_stage(room: Room, built: Built, tmp_path: Path) -> None:
+    """HTTPS by a CA of its own, behind a password: asked by this machine only, found in no layer, no history, no log."""
+    with mirrors.index(tmp_path / "mirror", built[0].lock()) as mirror:
+        (room.folder / "imagekit.toml").write_text(f'[tls]\nca = "{mirror.bundle}"\n')
+        room.extra = {"PIP_INDEX_URL": mirror.url}
+        path, name = room.profile('env: {FROM: "a mirror"}\n')
+        room.cache = room.folder / "cold"
+        room.good("lock", path)
+        mirror.asked.clear()
+        done = room.good("build", path, "--locked", "--engine", "classic")
+        fetched = {Path(asked).name.split("-")[0] for asked in mirror.asked if asked.endswith(".whl")}
+        assert {"uv", "six", "idna"} <= fetched
+        mirror.asked.clear()
+        room.good("build", path, "--locked", "--engine", "classic")
+        assert mirror.asked == [], "all of it is in the wheel store"
+    image = done.stdout.strip()
+    logs = "".join(log.read_text() for log in (room.cache / "imagekit/logs").iterdir())
+    call = ["images", "-aq", "--no-trunc", "--filter", f"label=io.imagekit.stage={name}"]
+    stages = docker(*call).split()
+    assert len(stages) >= 2
+    told = "".join(docker("history", "--no-trunc", layer) + docker("inspect", layer) for layer in (image, *stages))
+    for text in (done.stdout + done.stderr, logs, told):
+        assert mirrors.PASSWORD not in text
+    for text in (logs, told):
+        assert mirror.address not in text
+    own = mirror.bundle.read_text().splitlines()[-3]
+    for layer in (image, *stages):
+        for secret in (mirrors.PASSWORD, mirror.address, own):
+            search = f"! grep -rlsF -e '{secret}' / --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev"
+            docker("run", "--rm", "--network=none", "-u", "0", "--entrypoint=", layer, "sh", "-c", search)
