@@ -12,14 +12,16 @@ from imagekit.several import Job
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """In place of imagekit: notes when it starts and ends, fails when told to."""
+    """In place of imagekit: notes its start, waits for as many starts as its third argument says, ends with the second."""
     log = tmp_path / "log"
     package = tmp_path / "imagekit"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "__main__.py").write_text(
         f"import sys, time\nlog = open({str(log)!r}, 'a')\n"
-        "log.write(f'start {sys.argv[1]}\\n'); log.flush(); time.sleep(0.3)\n"
+        "log.write(f'start {sys.argv[1]}\\n'); log.flush()\n"
+        "wanted, ends = int(sys.argv[3]), time.monotonic() + 30\n"
+        f"while open({str(log)!r}).read().count('start') < wanted and time.monotonic() < ends: time.sleep(0.01)\n"
         "print(sys.argv[1].upper()); print('a line', file=sys.stderr)\n"
         "log.write(f'end {sys.argv[1]}\\n'); log.flush(); sys.exit(int(sys.argv[2]))\n"
     )
@@ -36,26 +38,26 @@ def run(
 
 
 def test_outcomes_are_in_order_and_one_failure_stops_nobody(program: Path) -> None:
-    done, said = run([Job("a", ("a", "6")), Job("b", ("b", "0"))])
+    done, said = run([Job("a", ("a", "6", "1")), Job("b", ("b", "0", "1"))])
     assert [(entry.name, entry.code, entry.stdout) for entry in done] == [("a", 6, "A\n"), ("b", 0, "B\n")]
     assert sorted(said) == [("a", "a line"), ("b", "a line")]
 
 
 def test_no_more_at_once_than_wanted(program: Path) -> None:
-    run([Job(name, (name, "0")) for name in "ab"], at_once=1)
+    run([Job(name, (name, "0", "1")) for name in "ab"], at_once=1)
     assert program.read_text().split("\n")[:3] == ["start a", "end a", "start b"]
 
 
 def test_a_full_disk_makes_them_wait_for_each_other(program: Path) -> None:
-    run([Job(name, (name, "0"), disk=60) for name in "ab"], free=100)
+    run([Job(name, (name, "0", "1"), disk=60) for name in "ab"], free=100)
     assert program.read_text().split("\n")[:3] == ["start a", "end a", "start b"]
 
 
 def test_one_alone_starts_even_so_and_says_itself_what_is_wrong(program: Path) -> None:
-    done, _ = run([Job("a", ("a", "4"), disk=200)], free=100)
+    done, _ = run([Job("a", ("a", "4", "1"), disk=200)], free=100)
     assert done[0].code == 4
 
 
 def test_side_by_side_where_there_is_room(program: Path) -> None:
-    run([Job(name, (name, "0"), disk=40) for name in "ab"], free=100)
+    run([Job(name, (name, "0", "2"), disk=40) for name in "ab"], free=100)
     assert program.read_text().split("\n")[:2] == ["start a", "start b"]
