@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,7 +50,14 @@ def left_images() -> Iterator[tuple[Path, str]]:
 
 def _dead() -> list[Path]:
     top = cache() / "tmp"
-    return [old for old in top.iterdir() if not alive(old.name.split("-")[0])] if top.is_dir() else []
+    return [old for old in top.iterdir() if not _owned(old)] if top.is_dir() else []
+
+
+def _owned(folder: Path) -> bool:
+    try:
+        return alive(folder.name.split("-")[0], folder.stat().st_mtime)
+    except OSError:  # its owner removed it just now
+        return True
 
 
 def clean() -> None:
@@ -58,9 +66,24 @@ def clean() -> None:
         shutil.rmtree(own, ignore_errors=True)
 
 
-def alive(pid: str) -> bool:
-    """Whether a process of that id runs; True for what is no process id, which is then not ours to judge."""
-    return not pid.isdigit() or Path(f"/proc/{pid}").is_dir()
+def alive(pid: str, since: float | None = None) -> bool:
+    """Whether the process of that id runs; True for what is no process id, which is then not ours to judge.
+
+    `since`: seconds since the epoch of something it made. An id is used again, by processes and by threads: a process
+    that started later did not make it.
+    """
+    if not pid.isdigit():
+        return True
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return False
+    if f"\nTgid:\t{pid}\n" not in status:  # the id of a thread
+        return False
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    started = booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22 of proc(5), 20th after the name
+    return since is None or started <= since + 1
 
 
 def die_with_parent() -> None:
