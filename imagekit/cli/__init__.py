@@ -82,13 +82,12 @@ def execute() -> int:
 
     try:
         try:
-            imagekit.main(prog_name="imagekit", standalone_mode=False)
+            # an Exit of a verb comes back as its code
+            code = imagekit.main(prog_name="imagekit", standalone_mode=False)
         finally:
             settle()
             if "imagekit.scratch" in sys.modules:
                 sys.modules["imagekit.scratch"].clean()
-    except click.exceptions.Exit as done:
-        return int(done.exit_code)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -98,4 +97,4 @@ def execute() -> int:
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    return 0
+    return code if isinstance(code, int) else 0

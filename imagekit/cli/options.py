@@ -68,7 +68,7 @@ def arguments(context: click.Context) -> tuple[str, ...]:
     given: list[str] = []
     for option in context.command.params:
         value: Any = context.params.get(option.name or "")
-        if not isinstance(option, click.Option) or option.name == "jobs" or value == option.get_default(context):
+        if not isinstance(option, click.Option) or option.name == "jobs" or value is None:
             continue
         if option.is_flag:
             given += [option.opts[0]] if value else []
