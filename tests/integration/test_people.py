@@ -24,6 +24,12 @@ BASE = "imagekit/base:bookworm"
 
 
 @pytest.fixture(scope="module", autouse=True)
+def tiny_again(built: Built) -> None:
+    """Other tests move the tag to images of their own; here it is the one of `built`."""
+    docker("tag", built[1].stdout.strip(), TAG)
+
+
+@pytest.fixture(scope="module", autouse=True)
 def volumes(built: Built) -> Iterator[None]:
     """Volumes for caches that these tests made go with them."""
     before = docker("volume", "ls", "-q", "--filter", "name=imagekit-cache-").split()
