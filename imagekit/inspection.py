@@ -235,7 +235,9 @@ def _layers(history: list[dict[str, Any]], groups: list[str]) -> tuple[tuple[Lay
             if "COPY /layer/ /" in by and waiting:
                 waiting.pop(0)
             continue
-        inside = number <= last
+        # BuildKit may drop our WORKDIR's empty layer from an image built on ours and keep its line in the history: the
+        # bytes told there are those of the first layer on top
+        inside = number <= last and not by.startswith("WORKDIR")
         layers.append(Layer(_name(by, number, waiting) if inside else _short(by), count))
         ours += inside
     return tuple(layers), len(layers) - ours if last >= 0 else 0
