@@ -3,11 +3,14 @@ here, once: a line break, a quote or a space in one of them would be a line of s
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
+
+from imagekit.forms import BASE, matching, one_line
 
 _URL = re.compile(r"[A-Za-z0-9._~:/@%+,=&?\[\]-]+")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
@@ -51,40 +54,27 @@ def _proxy_url(value: str) -> str:
     return _url(value, ("http", "https", "socks5", "socks5h")) if value else value
 
 
-def _matching(pattern: str, what: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if value and not re.fullmatch(pattern, value, re.ASCII):
-            raise ValueError(f"{value!r} is not {what}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _line(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("must be one line of printable text")
-    return value
+_optional = functools.partial(matching, empty=True)
+"""A key that is left empty is as good as one that is not there."""
 
 
 IndexUrl = Annotated[str, AfterValidator(_index_url)]
 AptUrl = Annotated[str, AfterValidator(_apt_url)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
-NoProxy = Annotated[str, _matching(r"[A-Za-z0-9.,:*/_\[\] -]*", "a list of hosts with commas between them")]
-Pattern = Annotated[str, _matching(r"[A-Za-z0-9._*?\[\]!-]+", "a package name or a pattern of names")]
+NoProxy = Annotated[str, _optional(r"[A-Za-z0-9.,:*/_\[\] -]*", "a list of hosts with commas between them")]
+Pattern = Annotated[str, _optional(r"[A-Za-z0-9._*?\[\]!-]+", "a package name or a pattern of names")]
 Auth = Annotated[
-    str, _matching(r"env:[A-Za-z_][A-Za-z0-9_]*|netrc|keyring", "env:NAME, netrc or keyring; a value is never written")
+    str, _optional(r"env:[A-Za-z_][A-Za-z0-9_]*|netrc|keyring", "env:NAME, netrc or keyring; a value is never written")
 ]
-User = Annotated[str, _matching(r"[^\s:\x00-\x1f\x7f]+", "a user name")]
-IndexName = Annotated[str, _matching(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a name of an index")]
-Name = Annotated[str, _matching(r"[a-z0-9]+([._-][a-z0-9]+)*", "a name: lower case, digits, and . _ - between them")]
-Repository = Annotated[str, _matching(_REPOSITORY.pattern, "a repository, as registry.example/team")]
-Reference = Annotated[str, _matching(_REFERENCE.pattern, "an image reference")]
-Base = Annotated[
-    str, _matching(r"(distro|image|cuda):[A-Za-z0-9][A-Za-z0-9._:/@-]*", "a base: distro:SUITE, image:REFERENCE")
-]
-File = Annotated[str, AfterValidator(_line)]
-Line = Annotated[str, AfterValidator(_line)]
-Gpu = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9 ._-]*", "the name of a GPU, as H100")]
-Driver = Annotated[str, _matching(r"\d{3,4}\.\d+(\.\d+)?", "a driver version, as 535.183.01")]
-Age = Annotated[str, _matching(r"[1-9]\d*[hdw]", "an age: a number and h, d or w, as 7d")]
+User = Annotated[str, _optional(r"[^\s:\x00-\x1f\x7f]+", "a user name")]
+IndexName = Annotated[str, _optional(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "a name of an index")]
+Name = Annotated[str, _optional(r"[a-z0-9]+([._-][a-z0-9]+)*", "a name: lower case, digits, and . _ - between them")]
+Repository = Annotated[str, _optional(_REPOSITORY.pattern, "a repository, as registry.example/team")]
+Reference = Annotated[str, _optional(_REFERENCE.pattern, "an image reference")]
+Base = Annotated[str, _optional(BASE, "a base: distro:SUITE, image:REFERENCE")]
+File = Annotated[str, AfterValidator(one_line)]
+Line = Annotated[str, AfterValidator(one_line)]
+Gpu = Annotated[str, _optional(r"[A-Za-z0-9][A-Za-z0-9 ._-]*", "the name of a GPU, as H100")]
+Driver = Annotated[str, _optional(r"\d{3,4}\.\d+(\.\d+)?", "a driver version, as 535.183.01")]
+Age = Annotated[str, _optional(r"[1-9]\d*[hdw]", "an age: a number and h, d or w, as 7d")]
