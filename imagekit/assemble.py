@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,13 @@ print(json.dumps({'torch': v['__version__'], 'cuda': v['cuda'], 'python': '%d.%d
 """
 
 
+MEANWHILE = "imagekit-building"
+"""Repository of the names of images that are not proven yet."""
+
+SETTLE = 0.3
+"""Seconds in which an engine, told to stop, may still finish writing an image."""
+
+
 @dataclass(frozen=True)
 class Done:
     image: str
@@ -60,40 +69,54 @@ def assemble(
     """
     started = time.monotonic()
     profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
-    with pipeline.build_lock(profile_tag, say), scratch.folder(scratch.IMAGE) as place:
-        _sweep(engine)
+    with pipeline.build_lock(profile_tag, say), _named_meanwhile(engine) as meanwhile:
         context = pipeline.rendered(profile, lock, dialect=builder, link=engine.links)
         _announce(context, say)
         base_image = ensure_base(lock, engine, site, say)
         build = _build_classic if builder == "classic" else _build
-        image = build(context, lock, site, engine, base_image, place / "iid", say)
-        kept = False
+        build(context, lock, site, engine, base_image, meanwhile, say)
+        details = engine.image(meanwhile) or {}
+        image = str(details["Id"])
+        asked = _ask(engine, image)
+        tag.check(lock, tag.Found(asked["torch"], asked["cuda"] or "", asked["python"]))
+        new = _record(profile_tag, context, lock, image, base_image, asked)
+        _say_drift(new, say)
+        names = tag.names(lock, site.settings.tags, new.key, new.created)
+        report = None
+        if prove:
+            report = runner.prove(engine, image, gpus=gpus, require_gpu=require_gpu)
+            for number, line in enumerate(reports.summary(report)):
+                say("prove" if number == 0 else "", line)
+            if not report.proven:
+                engine.tag(image, names.failed)
+                raise _not_proven(report, names, engine)
+            new = new.model_copy(update={"proven": pipeline.today()})
+        else:
+            say("prove", f"not run (--no-test)          imagekit test {names.profile}")
+        _tag(engine, image, names, say)
+        record.save(new)
+    return Done(image, names, new, report, int(details["Size"]), time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _named_meanwhile(engine: Engine) -> Iterator[str]:
+    """A name for the image until it has earned its own; with the name goes an image that earned none.
+
+    A folder of that name is left by a killed imagekit, and tells the next one to remove the image.
+    """
+    engine.sweep()  # a container holds its image
+    for folder in scratch.left_images():
+        engine.untag(f"{MEANWHILE}:{folder.name}")
+        shutil.rmtree(folder, ignore_errors=True)
+    with scratch.folder(scratch.IMAGE) as place:
+        name = f"{MEANWHILE}:{place.name}"
         try:
-            asked = _ask(engine, image)
-            tag.check(lock, tag.Found(asked["torch"], asked["cuda"] or "", asked["python"]))
-            new = _record(profile_tag, context, lock, image, base_image, asked)
-            _say_drift(new, say)
-            names = tag.names(lock, site.settings.tags, new.key, new.created)
-            report = None
-            if prove:
-                report = runner.prove(engine, image, gpus=gpus, require_gpu=require_gpu)
-                for number, line in enumerate(reports.summary(report)):
-                    say("prove" if number == 0 else "", line)
-                if not report.proven:
-                    engine.tag(image, names.failed)
-                    kept = True
-                    raise _not_proven(report, names, engine)
-                new = new.model_copy(update={"proven": pipeline.today()})
-            else:
-                say("prove", f"not run (--no-test)          imagekit test {names.profile}")
-            _tag(engine, image, names, say)
-            kept = True
-            record.save(new)
+            yield name
+        except KeyboardInterrupt:
+            time.sleep(SETTLE)
+            raise
         finally:
-            if not kept:
-                _forget(engine, image)
-    details = engine.image(image) or {}
-    return Done(image, names, new, report, int(details.get("Size", 0)), time.monotonic() - started)
+            engine.untag(name)
 
 
 def ensure_base(lock: Lock, engine: Engine, site: Site, say: Say) -> str:
@@ -144,22 +167,21 @@ def _say_built(built: Built, log: Path, started: float, say: Say) -> None:
 
 
 def _build_classic(
-    context: Context, lock: Lock, site: Site, engine: Engine, base_image: str, iid: Path, say: Say
-) -> str:
+    context: Context, lock: Lock, site: Site, engine: Engine, base_image: str, name: str, say: Say
+) -> None:
     log, started = _log(lock), time.monotonic()
     _check_disk(lock, engine, wheels=2)  # in the context, and in the stages that install them
     with scratch.folder("context") as top:
         pipeline.write_context(context, top / "context", lock, site, say)
         built = classic.build(
-            top / "context", engine, iid=iid, log=log, arguments={"BASE": base_image},
+            top / "context", engine, tag=name, log=log, arguments={"BASE": base_image},
             network=site.settings.build.network, proxies=site.build_proxies(), hide=site.hosts,
             progress=lambda step: say("~", step),
         )  # fmt: skip
     _say_built(built, log, started, say)
-    return built.image
 
 
-def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image: str, iid: Path, say: Say) -> str:
+def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image: str, name: str, say: Say) -> None:
     log = _log(lock)
     _check_disk(lock, engine)
     started = time.monotonic()
@@ -174,19 +196,18 @@ def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image:
         replaceable = engine.links and buildkit.has_buildx()
         stages = shelf.take(lock, base_image, top) if replaceable else {}
         built = build(
-            folder, iid=iid, log=log, secrets=secrets, arguments=arguments, stages=stages,
+            folder, tag=name, log=log, secrets=secrets, arguments=arguments, stages=stages,
             progress=lambda step: say("~", step),
         )  # fmt: skip
         for package in sources(lock) if replaceable else []:
             if stage(package) not in stages:  # the build just made it, so this only copies it out of the build cache
                 out = top / "out" / package.name
                 build(
-                    folder, iid=iid, log=top / "export.log", secrets=secrets, arguments=arguments,
+                    folder, log=top / "export.log", secrets=secrets, arguments=arguments,
                     target=stage(package), output=f"type=local,dest={out}",
                 )  # fmt: skip
                 shelf.keep(lock, base_image, package, out)
     _say_built(built, log, started, say)
-    return built.image
 
 
 def _ask(engine: Engine, image: str) -> dict[str, Any]:
@@ -260,22 +281,6 @@ def _not_proven(report: reports.Report, names: tag.Names, engine: Engine) -> Not
         details=[*reports.failures(report), "", f"tag   none moved; {was}", f"kept  {names.failed}"],
         hint=f"again: imagekit test {names.failed}{check}",
     )
-
-
-def _sweep(engine: Engine) -> None:
-    """Remove the images that killed imagekits had built and not named."""
-    engine.sweep()  # a container holds its image
-    for folder, image in scratch.left_images():
-        if image:
-            _forget(engine, image)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _forget(engine: Engine, image: str) -> None:
-    """An image that got no name is not left behind; one that already had a name is not touched."""
-    details = engine.image(image)
-    if details and not details.get("RepoTags"):
-        engine.untag(image)
 
 
 def _mb(size: int) -> str:

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 IMAGE = "image"
-"""Purpose of a folder whose file `iid` names an image of the engine: who removes the image removes the folder."""
+"""Purpose of a folder whose name is the tag of an image of the engine: who removes the image removes the folder."""
 
 
 def cache() -> Path:
@@ -40,12 +41,9 @@ def folder(purpose: str) -> Iterator[Path]:
         yield Path(name)
 
 
-def left_images() -> Iterator[tuple[Path, str]]:
-    """(folder, image id) of killed processes: images that were built and not named yet, for the caller to remove."""
-    for old in _dead():
-        file = old / "iid"
-        if old.name.split("-")[1] == IMAGE:
-            yield old, file.read_text().strip() if file.is_file() else ""
+def left_images() -> list[Path]:
+    """Folders of killed processes: each names an image that was being built, for the caller to remove with it."""
+    return [old for old in _dead() if old.name.split("-")[1] == IMAGE]
 
 
 def _dead() -> list[Path]:
@@ -84,6 +82,24 @@ def alive(pid: str, since: float | None = None) -> bool:
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     started = booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22 of proc(5), 20th after the name
     return since is None or started <= since + 1
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait for the end of the block: for a call of moments whose answer says what to clean up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def die_with_parent() -> None:

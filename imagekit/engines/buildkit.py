@@ -36,11 +36,11 @@ def command() -> list[str]:
 def build(
     context: Path,
     *,
-    iid: Path,
     log: Path,
     secrets: dict[str, Path],
     arguments: dict[str, str] | None = None,
     stages: dict[str, Path] | None = None,
+    tag: str = "",
     target: str = "",
     output: str = "",
     no_cache: bool = False,
@@ -49,7 +49,7 @@ def build(
     hide: tuple[str, ...] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Built:
-    """Build a context into an image without a tag; its id is in the file `iid` from the moment it exists.
+    """Build a context into the image `tag`, which has this name from the moment it exists.
 
     `proxies` are predefined build arguments: in every step, and in no history, image or cache key. `hide` are hosts
     that the log does not name. With buildx only: `stages` gives a folder in place of a stage; `output` exports a target
@@ -61,7 +61,7 @@ def build(
     if call[1] == "buildx":
         # attestations would make an index, which the classic image store cannot hold
         call += ["--provenance=false", "--sbom=false"]
-    call += [f"--output={output}"] if output else [f"--iidfile={iid}"]
+    call += [f"--output={output}"] if output else [f"--tag={tag}"]
     call += ["--load"] if call[1] == "buildx" and not output else []
     call += [f"--target={target}"] if target else []
     call += ["--no-cache"] if no_cache else []
@@ -76,9 +76,8 @@ def build(
     code = _run([*call, str(context)], log, lambda line: told.read(line, steps, progress), kept, hide)
     if code:
         raise told.failure(steps, log)
-    image = "" if output else iid.read_text().strip()
     runs = [step for step in steps.values() if not step.name.startswith("[internal]")]
-    return Built(image, len(runs), sum(step.cached for step in runs))
+    return Built(len(runs), sum(step.cached for step in runs))
 
 
 def _run(

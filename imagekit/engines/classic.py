@@ -35,7 +35,7 @@ def build(
     context: Path,
     engine: Engine,
     *,
-    iid: Path,
+    tag: str,
     log: Path,
     arguments: dict[str, str] | None = None,
     network: str = "default",
@@ -44,7 +44,7 @@ def build(
     no_cache: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Built:
-    """Build a context into an image without a tag; its id is in the file `iid` when it is done.
+    """Build a context into the image `tag`, which has this name from the moment it exists.
 
     `proxies` are predefined build arguments: in every step, and in no history or image. `hide` are hosts that the log
     does not name.
@@ -64,7 +64,7 @@ def build(
                 told.read(scrub(line, hide), steps, progress)
 
             stream = api.build(
-                fileobj=_Tar(context), custom_context=True, rm=True, forcerm=True, decode=True, timeout=None,
+                fileobj=_Tar(context), custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, timeout=None,
                 buildargs={**(arguments or {}), **proxies}, nocache=no_cache,
                 network_mode=None if network == "default" else network,
             )  # fmt: skip
@@ -90,8 +90,7 @@ def build(
         raise told.failure(steps, log)
     if not words.image:
         raise BuildFailed("the build ended without an image", details=[f"log: {log}"])
-    iid.write_text(words.image)
-    return Built(words.image, len(steps), sum(step.cached for step in steps.values()))
+    return Built(len(steps), sum(step.cached for step in steps.values()))
 
 
 def _remove(engine: Engine, container: str) -> None:

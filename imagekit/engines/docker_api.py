@@ -21,9 +21,9 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
+from imagekit import scratch
 from imagekit.engines import endpoint
 from imagekit.errors import Surroundings
-from imagekit.scratch import alive
 
 API_TIMEOUT = 60
 """Seconds without an answer of the engine."""
@@ -187,27 +187,33 @@ class Engine:
         """Remove the containers of imagekits that were killed on this machine."""
         mine = [RUN_LABEL, f"{MACHINE_LABEL}={MACHINE}"]  # process ids mean nothing to other machines of this engine
         for container in self.client.containers.list(all=True, filters={"label": mine}):
-            if not alive(container.labels[RUN_LABEL]):
+            if not scratch.alive(container.labels[RUN_LABEL]):
                 with contextlib.suppress(NotFound, APIError):
                     container.remove(force=True, v=True)
 
     @contextlib.contextmanager
     def container(self, **settings: Any) -> Iterator[Any]:
         self.sweep()
+        made = []
         try:
-            labels = {MACHINE_LABEL: MACHINE, **settings.pop("labels", {})}
-            container = self.client.containers.create(labels=labels, **settings)
+            with scratch.uninterrupted():
+                made.append(self._create(settings))
+            yield made[0]
+        finally:
+            for container in made:
+                with contextlib.suppress(NotFound, APIError):
+                    container.remove(force=True, v=True)
+
+    def _create(self, settings: dict[str, Any]) -> Any:
+        labels = {MACHINE_LABEL: MACHINE, **settings.pop("labels", {})}
+        try:
+            return self.client.containers.create(labels=labels, **settings)
         except ImageNotFound:
             raise Surroundings(
                 f"the engine has no image {settings['image']}", hint="docker images lists them"
             ) from None
         except APIError as error:
             raise Surroundings(f"the engine cannot make a container: {error.explanation}") from None
-        try:
-            yield container
-        finally:
-            with contextlib.suppress(NotFound, APIError):
-                container.remove(force=True, v=True)
 
 
 def _ssh(at: endpoint.Endpoint) -> dict[str, bool]:

@@ -25,8 +25,6 @@ class Step:
 
 @dataclass(frozen=True)
 class Built:
-    image: str
-    """Image id, sha256:..."""
     steps: int
     cached: int
 

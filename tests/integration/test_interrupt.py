@@ -30,14 +30,21 @@ def line(start: str) -> Await:
     return wait
 
 
-def step(room: Room, process: subprocess.Popen[str]) -> None:
-    """Until the build's log tells that a step runs."""
-    (profile,) = room.folder.glob("tiny-*.yaml")
-    while process.poll() is None:
-        if any("] RUN" in log.read_text() for log in (room.cache / "imagekit/logs").glob(f"{profile.stem}-*.log")):
-            return
-        time.sleep(0.01)
-    pytest.fail("it ended before its first step")
+def logged(words: str) -> Await:
+    """Until the build's log has these words."""
+
+    def wait(room: Room, process: subprocess.Popen[str]) -> None:
+        (profile,) = room.folder.glob("tiny-*.yaml")
+        while process.poll() is None:
+            if any(words in log.read_text() for log in (room.cache / "imagekit/logs").glob(f"{profile.stem}-*.log")):
+                return
+            time.sleep(0.005)
+        pytest.fail(f"it ended without {words!r} in the log")
+
+    return wait
+
+
+step = logged("] RUN")
 
 
 def proof(room: Room, process: subprocess.Popen[str]) -> None:
@@ -49,7 +56,15 @@ def proof(room: Room, process: subprocess.Popen[str]) -> None:
         events.terminate()
 
 
-POINTS = {"resolve": line("resolve"), "lock": line("lock"), "plan": line("plan"), "step": step, "prove": proof}
+POINTS = {
+    "resolve": line("resolve"),
+    "lock": line("lock"),
+    "plan": line("plan"),
+    "step": step,
+    "export": logged("exporting layers"),
+    "written": logged("writing image"),
+    "prove": proof,
+}
 
 
 def end(process: subprocess.Popen[str], number: int, group: bool = False) -> tuple[int, str]:
@@ -64,6 +79,7 @@ def end(process: subprocess.Popen[str], number: int, group: bool = False) -> tup
 def nothing_is_left(room: Room, process: subprocess.Popen[str], name: str) -> None:
     assert docker("ps", "-aq", "--filter", f"label=io.imagekit.run={process.pid}") == ""
     assert [tag for tag in tags() if name in tag] == []
+    assert images(name) == set()
     assert room.leftovers() == []
     assert children(process.pid) == []
     for lock in (room.folder / "locks").rglob("*"):
@@ -100,7 +116,7 @@ def test_sigterm_is_an_interrupt(room: Room) -> None:
     nothing_is_left(room, process, name)
 
 
-@pytest.mark.parametrize("point", ["lock", "step", "prove"])
+@pytest.mark.parametrize("point", ["lock", "step", "written", "prove"])
 def test_sigkill(room: Room, point: str) -> None:
     """Nobody can clean up after itself then; the next build does, and is not in the way of itself."""
     path, name = room.profile(f'env: {{KILL: "{point}"}}\n')

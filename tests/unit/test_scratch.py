@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -55,11 +56,19 @@ def test_folders_of_dead_processes_go_and_their_images_are_told(cache: Path) -> 
     (cache / f"{dead}-build-x").mkdir(parents=True)
     image = cache / f"{dead}-image-x"
     image.mkdir()
-    (image / "iid").write_text("sha256:abc\n")
     mine = cache / f"{os.getpid()}-build-y"
     mine.mkdir()
     with scratch.folder("new") as folder:
         assert folder.is_dir() and mine.is_dir()
         assert not (cache / f"{dead}-build-x").exists()
-        assert list(scratch.left_images()) == [(image, "sha256:abc")]
+        assert scratch.left_images() == [image]
     assert not folder.exists()
+
+
+def test_a_signal_waits_for_the_end_of_the_block() -> None:
+    reached = []
+    with pytest.raises(KeyboardInterrupt), scratch.uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        reached.append(True)
+    assert reached
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
