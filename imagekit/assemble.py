@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagekit import base, pipeline, record, scratch, tag
+from imagekit import amounts, base, locking, pipeline, record, scratch, tag
 from imagekit import report as reports
 from imagekit.built import Shelf, sources, stage
 from imagekit.engines import buildkit, classic
@@ -20,7 +20,7 @@ from imagekit.engines.docker_api import Engine
 from imagekit.engines.steps import Built
 from imagekit.errors import BuildFailed, NotProven, Surroundings
 from imagekit.lock.model import Lock
-from imagekit.pipeline import Say
+from imagekit.locking import Say
 from imagekit.profile import Profile
 from imagekit.record import Record
 from imagekit.render import Context
@@ -145,7 +145,10 @@ def ensure_base(lock: Lock, engine: Engine, site: Site, say: Say) -> str:
 
 
 def _announce(context: Context, say: Say) -> None:
-    groups = [f"{group} {_mb(sum(p.size for p in context.plan.packages(group)))}" for group in context.plan.groups]
+    groups = [
+        f"{group} {amounts.size(sum(package.size for package in context.plan.packages(group)))}"
+        for group in context.plan.groups
+    ]
     steps = [unit.name for unit in context.plan.units if unit.kind == "steps"]
     layers = ["system", *groups, "own files", *steps]
     say("plan", f"{len(context.plan.units)} units in {len(layers)} layers: {', '.join(layers)}")
@@ -162,7 +165,7 @@ def _check_disk(lock: Lock, engine: Engine, wheels: int = 0) -> None:
 
 
 def _say_built(built: Built, log: Path, started: float, say: Say) -> None:
-    took = _clock(time.monotonic() - started)
+    took = amounts.clock(time.monotonic() - started)
     say("build", f"{built.steps - built.cached} steps run, {built.cached} cached; log {log.name:<30} {took}")
 
 
@@ -185,7 +188,7 @@ def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image:
     log = _log(lock)
     _check_disk(lock, engine)
     started = time.monotonic()
-    shelf = Shelf(cache() / "built", pipeline.store())
+    shelf = Shelf(cache() / "built", locking.store())
     arguments = {"BASE": base_image, "SOURCE_DATE_EPOCH": str(lock.epoch)}
     build = functools.partial(
         buildkit.build, network=site.settings.build.network, proxies=site.build_proxies(), hide=site.hosts
@@ -281,11 +284,3 @@ def _not_proven(report: reports.Report, names: tag.Names, engine: Engine) -> Not
         details=[*reports.failures(report), "", f"tag   none moved; {was}", f"kept  {names.failed}"],
         hint=f"again: imagekit test {names.failed}{check}",
     )
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"

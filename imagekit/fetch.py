@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from imagekit import index
+from imagekit import amounts, index
 from imagekit.errors import Surroundings
 from imagekit.lock import uv
 from imagekit.lock.model import Lock, Package, Tool
@@ -47,7 +47,7 @@ def into(
     folders = {folder: [_tool(tool, site) for tool in found] for folder, found in tools.items()}
     size = sum(p.size for p in {p.sha256: p for p in wheels.values()}.values() if not store.find(p.sha256))
     if any(not _held(store, pin) for pins in (packages, *folders.values()) for pin in pins):
-        say(f"Python files of the context, {_mb(size)}, into the wheel store")
+        say(f"Python files of the context, {amounts.size(size)}, into the wheel store")
     for pins in (packages, *folders.values()):  # each by itself: a tool may have another version than a package
         _fetch(store, pins, lock, site)
     placed = dict(wheels)
@@ -97,7 +97,3 @@ def _fetch(store: Store, pins: Iterable[_Pin], lock: Lock, site: Site) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for _ in pool.map(one, missing):
             pass
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagekit import record
+from imagekit import amounts, record
 from imagekit.compat import facts
 from imagekit.errors import UsageError
 from imagekit.plan import GROUPS
@@ -99,7 +99,7 @@ def lines(of: Inspection) -> list[str]:
         rows += [
             ("foreign", "not built by imagekit: it has no label io.imagekit.profile, so stack and proof are not known"),
             ("config", f"user {of.user}; runs {of.command}"),
-            ("size", f"{size(of.size)} in {len(of.layers)} layers, created {of.created}"),
+            ("size", f"{amounts.size(of.size)} in {len(of.layers)} layers, created {of.created}"),
         ]
         return [_row(*row) for row in rows]
     label = of.labels
@@ -114,11 +114,12 @@ def lines(of: Inspection) -> list[str]:
         *([("not on", ", ".join(lacking))] if (lacking := _newer(of)) else []),
         ("proven", _proven(of)),
         ("features", label.get("features", "none")),
-        ("size", f"{size(of.size)} in {len(of.layers)} layers, created {of.created}"),
+        ("size", f"{amounts.size(of.size)} in {len(of.layers)} layers, created {of.created}"),
     ]
     if of.on_top:
-        added = size(sum(layer.size for layer in of.layers[-of.on_top :]))
-        rows.append(("on top", f"{of.on_top} layers, {added}, that are not imagekit's: this image was built FROM one"))
+        added = amounts.size(sum(layer.size for layer in of.layers[-of.on_top :]))
+        layers = f"{of.on_top} layer{'s' if of.on_top > 1 else ''}, {added}"
+        rows.append(("on top", f"{layers}, not imagekit's: this image was built FROM one of its images"))
     rows.append(("more", "--packages (names and versions), --layers (sizes), --json"))
     return [_row(*row) for row in rows]
 
@@ -137,7 +138,7 @@ def layer_lines(of: Inspection, width: int = 40) -> list[str]:
     """Lowest first; a bar is as long as its layer is large, compared with the largest."""
     most = max((layer.size for layer in of.layers), default=1) or 1
     return [
-        f"{size(layer.size):>9}  {'#' * max(1, round(layer.size / most * width)):<{width}}  {layer.name}"
+        f"{amounts.size(layer.size):>9}  {'#' * max(1, round(layer.size / most * width)):<{width}}  {layer.name}"
         for layer in of.layers
     ]
 
@@ -154,16 +155,6 @@ def as_json(of: Inspection) -> dict[str, Any]:
         "packages": {package["name"]: package["version"] for package in of.packages},
         "system": dict(of.system), "built": of.built,
     }  # fmt: skip
-
-
-def size(count: int) -> str:
-    return (
-        f"{count / 1e9:.1f} GB"
-        if count >= 1e9
-        else f"{count / 1e6:.1f} MB"
-        if count >= 1e5
-        else f"{count / 1e3:.1f} kB"
-    )
 
 
 def _row(name: str, text: str) -> str:

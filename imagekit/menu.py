@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit import pipeline, profile, record, tag
+from imagekit import amounts, locking, pipeline, profile, record, tag
 from imagekit.errors import Error
 from imagekit.lock.model import read
 from imagekit.profile import Wishes
@@ -47,7 +47,7 @@ def _entry(name: str, site: Site, image_size: Callable[[str], int | None]) -> En
         if (asked.base or site.settings.base.default).startswith("image:"):  # what it has may have to be pulled
             return Entry(name, asked.about, asked.torch or "", asked.cuda or "", asked.python or "")
         the_profile, r = pipeline.resolved(name, Wishes(), site, lambda *_: None)
-        path = pipeline.lock_path(the_profile, r)
+        path = locking.path_of(the_profile, r)
         lock = read(path) if path.is_file() else None
         its_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile if lock else ""
     except Error as error:
@@ -66,8 +66,7 @@ def line(entry: Entry) -> str:
     if entry.problem:
         return f"{entry.name:<14} {entry.problem}"
     count = entry.size or 0
-    unit = f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
-    size = f"{unit} {entry.size_of}" if entry.size is not None else "not locked"
+    size = f"{amounts.size(count)} {entry.size_of}" if entry.size is not None else "not locked"
     proven = f"proven {day(entry.proven)}" if entry.proven else "not proven here"
     return (
         f"{entry.name:<14} torch {entry.torch:<7} CUDA {entry.cuda:<5} Python {entry.python:<5} {size:<14} {proven:<18}"

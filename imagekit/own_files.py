@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 from imagekit import trust
+from imagekit.contract import File
 from imagekit.errors import UsageError
 from imagekit.overlay import Overlay
 from imagekit.profile import Profile
-from imagekit.render import File
 from imagekit.resolution import Resolution
 from imagekit.smoke import own
 

@@ -7,45 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
-import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
-from imagekit import foundation, own_files, render, resources, scratch
+from imagekit import amounts, foundation, locking, own_files, render, resources, scratch
 from imagekit import site as sites
 from imagekit.compat.overlaid import check_lock
-from imagekit.compat.resolve import again, resolve
-from imagekit.errors import Error, ImpossibleWish, Surroundings, UsageError
+from imagekit.compat.resolve import resolve
+from imagekit.errors import Error, Surroundings
 from imagekit.foundation import Foundation
-from imagekit.lock.model import Lock, dump, file_name, folder_name, read, stale, write
+from imagekit.lock.model import Lock, read
+from imagekit.locking import Say
 from imagekit.profile import Profile, Wishes, load
-from imagekit.resolution import Resolution, Want
+from imagekit.resolution import Resolution
 from imagekit.scratch import cache
 from imagekit.site import Site, apt
-from imagekit.wheels import Store
-
-Say = Callable[[str, str], None]
-"""(stage, text): one line for people, on stderr."""
-
-
-@dataclass(frozen=True)
-class LockOptions:
-    locked: bool = False
-    """A missing or stale lock is an error."""
-    frozen: bool = False
-    """The lock is trusted as it is."""
-    upgrade: bool = False
-    upgrade_packages: tuple[str, ...] = ()
-
-
-def store() -> Store:
-    return Store(cache() / "wheels")
 
 
 def resolved(name: str, wishes: Wishes, site: Site, say: Say, *, upgrade: bool = False) -> tuple[Profile, Resolution]:
@@ -55,9 +33,10 @@ def resolved(name: str, wishes: Wishes, site: Site, say: Say, *, upgrade: bool =
         profile, wishes, base_default=site.settings.base.default, base_map=site.settings.base.map,
         look=lambda reference: _look(profile, reference, say, upgrade),
     )  # fmt: skip
-    if profile.overlays and (pinned := plain(profile, resolution)):
+    if profile.overlays and (pinned := locking.plain(profile, resolution)):
         locked_versions = {package.name: package.version for package in pinned.packages}
-        check_lock(profile, locked_versions, _shown(lock_path(profile, _without_overlays(resolution))))
+        place = locking.path_of(profile, locking.without_overlays(resolution))
+        check_lock(profile, locked_versions, locking.shown(place))
     say("resolve", f"torch {r.torch} + CUDA {r.cuda} ({r.variant}), Python {r.python}, {r.os}")
     for note in r.notes:
         say("", note)
@@ -93,135 +72,6 @@ def _look(profile: Profile, reference: str, say: Say, upgrade: bool) -> Foundati
     return foundation.read(reference, image, said.stdout)
 
 
-def lock_path(profile: Profile, resolution: Resolution) -> Path:
-    """In the user's folder; a built-in profile's committed lock where the user has none of its own."""
-    place = Path("locks") / folder_name(resolution) / file_name(resolution)
-    own, shipped = place, resources.profiles() / place
-    return shipped if not profile.folder and not own.exists() and shipped.exists() else own
-
-
-def plain(profile: Profile, resolution: Resolution) -> Lock | None:
-    """The lock of the profile without its overlays, if there is one: what an overlay's own lock starts from."""
-    if not profile.overlays:
-        return None
-    path = lock_path(profile, _without_overlays(resolution))
-    return read(path) if path.is_file() else None
-
-
-def _without_overlays(resolution: Resolution) -> Resolution:
-    return resolution.model_copy(update={"overlays": ()})
-
-
-def _check_hashes(lock: Lock) -> None:
-    """A requirements file with hashes says which files would do: a lock with another one is refused."""
-    wants = [want for want in lock.resolution.wants if want.hashes]
-    rows = [(want, lock.package(canonicalize_name(Requirement(want.requirement).name))) for want in wants]
-    wrong = [
-        f"{package.file}: sha256 {package.sha256} is not among those of {want.why}"
-        for want, package in rows
-        if package and package.sha256 not in want.hashes
-    ]
-    if wrong:
-        raise ImpossibleWish(
-            "the index serves other files than the requirements name", details=wrong,
-            hint="make the hashes anew, for Linux and this Python, or leave them out: the lock has its own",
-        )  # fmt: skip
-
-
-def locked(
-    profile: Profile, resolution: Resolution, site: Site, say: Say, options: LockOptions = LockOptions()
-) -> tuple[Lock, Path]:
-    """The lock that answers this resolution: as it is, refreshed, or made; a line says which."""
-    path = lock_path(profile, resolution)
-    previous = read(path) if path.is_file() else None
-    again = _lock_command(profile, resolution)
-    if options.frozen:
-        if previous is None:
-            raise UsageError(f"there is no lock {path}", hint=again)
-        say("lock", f"{_shown(path)}, as it is (--frozen)")
-        return previous, path
-    changed = stale(previous, resolution) if previous else ""
-    if previous and not changed and not options.upgrade and not options.upgrade_packages:
-        say("lock", f"{_shown(path)}, unchanged since {previous.created}; {len(previous.packages)} packages")
-        return previous, path
-    ci = os.environ.get("CI", "").lower() in ("1", "true")
-    if (options.locked or (ci and previous is not None)) and not options.upgrade and not options.upgrade_packages:
-        what = f"{path} is stale ({changed} changed)" if previous else f"there is no lock {path}"
-        raise UsageError(what, hint=f"{again} makes it; commit the file")
-    lock = _made(resolution, site, previous or plain(profile, resolution), say, options)
-    _check_hashes(lock)
-    if previous and dump(previous.model_copy(update={"created": lock.created})) == dump(lock):
-        say("lock", f"{_shown(path)}, nothing newer; unchanged since {previous.created}")
-        return previous, path
-    if path.is_relative_to(resources.profiles()) and resources.installed():
-        path = Path("locks") / folder_name(resolution) / path.name
-    write(lock, path)
-    why = f"refreshed ({changed} changed)" if changed else "upgraded" if previous else "made"
-    say("lock", f"{_shown(path)}, {why}; {len(lock.packages)} packages")
-    return lock, path
-
-
-def _lock_command(profile: Profile, resolution: Resolution) -> str:
-    """What makes this lock: the profile as it can be called from here, and the versions that are not its own."""
-    project = Path(profile.folder) / "imagekit.yaml"
-    file = Path(profile.folder) / f"{profile.name}.yaml"
-    name = profile.name if not profile.folder else f"./{project if not file.is_file() else file}"
-    name = name.replace(".//", "/")
-    axes = ("torch", "cuda", "python")
-    wished = [axis for axis in axes if getattr(profile, axis) not in (None, getattr(resolution, axis))]
-    options = [f"--{axis} {getattr(resolution, axis)}" for axis in wished]
-    if resolution.base.kind == "image":
-        reference = "@".join(filter(None, [resolution.base.name, resolution.base.digest]))
-        options += [f"--base image:{reference}"] if f"image:{reference}" != profile.base else []
-    elif "python" not in wished and profile.base not in (None, f"distro:{resolution.base.name}"):
-        options.append(f"--base distro:{resolution.base.name}")
-    options += [f"--overlay {shlex.quote(overlay.path)}" for overlay in profile.overlays]
-    given = {*profile.features, *(name for overlay in profile.overlays for name in overlay.features)}
-    options += [f"--feature {name}" for name in resolution.features if name not in given]
-    options += [f"--with {shlex.quote(want.requirement)}" for want in resolution.wants if want.why == "--with"]
-    return " ".join(["imagekit lock", name, *options])
-
-
-ROUNDS = 5
-"""How often the facts may add to what uv resolved before that is a circle."""
-
-
-def _made(resolution: Resolution, site: Site, previous: Lock | None, say: Say, options: LockOptions) -> Lock:
-    """Resolve, then let the facts look at the versions that came out, and resolve again with what they add."""
-    from imagekit.lock import make  # requests, which no other stage needs: a fifth of the start-up time
-
-    hidden: dict[str, Want] = {}
-    holds: dict[str, Want] = {}
-    for _ in range(ROUNDS):
-        lock = make.make(
-            resolution, site, store(), hidden=tuple(hidden.values()), holds=tuple(holds.values()), previous=previous,
-            upgrade=options.upgrade, upgrade_packages=options.upgrade_packages,
-        )  # fmt: skip
-        view = again(resolution, {package.name: package.version for package in lock.packages})
-        if view.refused:
-            raise ImpossibleWish(
-                "the facts refuse these versions", details=view.refused, hint="pin one of them elsewhere"
-            )
-        known = {want.requirement for want in (*resolution.wants, *resolution.constraints)}
-        more = {want.requirement: want for want in view.wants if want.requirement not in known}
-        held = {want.requirement: want for want in view.holds if want.requirement not in known}
-        if more.keys() <= hidden.keys() and held.keys() <= holds.keys():
-            for warning in view.warnings:
-                if warning not in resolution.notes:  # those are said already
-                    say("", warning)
-            return lock
-        hidden |= more
-        holds |= held
-    raise ImpossibleWish("the facts add requirements in a circle", details=[*hidden, *holds])
-
-
-def _shown(path: Path) -> str:
-    try:
-        return str(path.relative_to(resources.profiles().parent))
-    except ValueError:
-        return str(path)
-
-
 def rendered(profile: Profile, lock: Lock, *, dialect: str = "buildkit", link: bool = True) -> render.Context:
     own = own_files.of(profile)
     own_files.check(own, lock.resolution)
@@ -230,7 +80,7 @@ def rendered(profile: Profile, lock: Lock, *, dialect: str = "buildkit", link: b
 
 def write_context(context: render.Context, folder: Path, lock: Lock, site: Site, say: Say = lambda *_: None) -> None:
     """A self-contained build context; files that no plain `docker build` could fetch are put into it."""
-    the_store = store()
+    the_store = locking.store()
     the_store.trim()
     if context.wheels or context.tools:
         from imagekit import fetch  # requests, which no other stage needs
@@ -292,7 +142,7 @@ def disk_needed(names: tuple[str, ...], wishes: Wishes, site: Site) -> dict[str,
         except Error as error:
             problems.append((name, error))
             continue
-        path = lock_path(profile, resolution)
+        path = locking.path_of(profile, resolution)
         needs[name] = _disk(read(path)) if path.is_file() else UNKNOWN
     if problems:
         kind = type(problems[0][1])
@@ -312,6 +162,6 @@ def needs_disk(lock: Lock, free: int | None, wheels: int = 0) -> None:
     need = _disk(lock) + wheels * sum(package.size for package in lock.packages)
     if free < need:
         raise Surroundings(
-            f"too little disk: the engine has {free / 1e9:.1f} GB free, this build needs about {need / 1e9:.0f} GB",
+            f"too little disk: the engine has {amounts.size(free)} free, this build needs about {amounts.size(need)}",
             hint="docker system df shows what takes it; docker builder prune frees the build cache",
         )

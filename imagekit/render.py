@@ -9,7 +9,6 @@ at all, so for it every Python file is one of those.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +16,11 @@ from typing import Any
 
 import jinja2
 
-from imagekit import __version__, resources, scratch
+from imagekit import __version__, contract, resources, scratch
+from imagekit.contract import File
 from imagekit.errors import UsageError
 from imagekit.lock import standin
-from imagekit.lock.model import Lock, Package, Tool, dump
+from imagekit.lock.model import Lock, Package, Tool
 from imagekit.plan import Plan, group_of, plan, system_packages
 from imagekit.resolution import AptSource
 
@@ -31,40 +31,9 @@ ABOUT = {
     "rest": "Everything else: small, and what changes most often.",
 }
 
-ENV = {
-    "PATH": "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "LANG": "C.UTF-8",
-    # an arbitrary UID has no passwd entry; torch.compile asks getpass, which reads these first
-    "HOME": "/home/imagekit",
-    "USER": "imagekit",
-    "LOGNAME": "imagekit",
-    "VIRTUAL_ENV": "/opt/venv",
-    "PYTHONUNBUFFERED": "1",
-    "TORCH_HOME": "/cache/torch",
-    "HF_HOME": "/cache/huggingface",
-    "TORCHINDUCTOR_CACHE_DIR": "/cache/inductor",
-    "TRITON_CACHE_DIR": "/cache/triton",
-    "XDG_CACHE_HOME": "/cache/xdg",
-    "PIP_CONSTRAINT": "/opt/imagekit/constraints.txt",
-    "UV_CONSTRAINT": "/opt/imagekit/constraints.txt",
-    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    "PIP_ROOT_USER_ACTION": "ignore",
-}
-"""The image contract (docs/image.md). A profile's env comes on top."""
-
 EPOCH = 1735689600
 """SOURCE_DATE_EPOCH of all layers, 2025-01-01. Not the day of the lock: a lock made a day later would change every
 layer. The image's own creation time is the lock's."""
-
-CACHES = ("TORCH_HOME", "HF_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "XDG_CACHE_HOME")
-
-
-@dataclass(frozen=True)
-class File:
-    content: bytes
-    mode: int = 0o644
-    link: str = ""
-    """Target, for a symbolic link."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +53,7 @@ def context(lock: Lock, *, dialect: str = "buildkit", link: bool = True, own: di
     `dialect`: buildkit | classic; `link`: the engine knows COPY --link; `own`: the profile's own files.
     """
     offline = dialect == "classic"
-    files = _rootfs(lock)
+    files = contract.files(lock)
     places = {_place(path, lock): file for path, file in (own or {}).items()}
     archives = lock.resolution.apt_sources
     places |= {f"apt/sources.list.d/{archive.name}.sources": File(_deb822(archive)) for archive in archives}
@@ -232,7 +201,8 @@ def _dockerfile(the_plan: Plan, dialect: str, link: bool, own: list[str]) -> str
     return env.get_template(f"{dialect}.Dockerfile.j2").render(
         name=r.profile, version=__version__, r=r, base=base_reference(lock), apt=system_packages(lock),
         epoch=EPOCH, sources=[{"package": package, "build": build} for package, build in sources], groups=groups,
-        link=" --link" if link and dialect == "buildkit" else "", files=own, env={**ENV, **r.env}, labels=labels(lock),
+        link=" --link" if link and dialect == "buildkit" else "", files=own, env={**contract.ENV, **r.env},
+        labels=contract.labels(lock),
     )  # fmt: skip
 
 
@@ -251,82 +221,6 @@ def base_reference(lock: Lock) -> str:
     if base.kind == "distro":
         return f"imagekit/base:{base.name}"
     return f"{base.name}@{base.digest}" if base.digest else base.name
-
-
-def labels(lock: Lock) -> dict[str, str]:
-    """What the image tells of itself, readable without running it (`docker inspect`, a registry)."""
-    r = lock.resolution
-    facts = {
-        "profile": r.profile, "lock": f"sha256:{lock.digest}", "torch": r.torch, "cuda": r.cuda, "variant": r.variant,
-        "python": r.python, "gpu-architectures": " ".join(r.gpu_architectures), "min-driver": r.min_driver,
-        "glibc": r.glibc, "cpu-level": r.cpu_level, "os": r.os, "features": " ".join(r.features),
-        "version": __version__,
-        "suffix": " ".join(r.differs), "overlays": " ".join(r.overlays),
-        "trust": " ".join(f"{name}=sha256:{digest}" for name, digest in sorted(r.trust.items())),
-    }  # fmt: skip
-    own = {f"io.imagekit.{key}": value for key, value in facts.items() if value}
-    title = {"org.opencontainers.image.title": f"pytorch {r.torch} CUDA {r.cuda} {r.profile}"}
-    return {**r.labels, **title, **own}
-
-
-def _rootfs(lock: Lock) -> dict[str, File]:
-    """/opt/venv's own files and /opt/imagekit: the lock, the facts for preflight and proof, the smoke program."""
-    r = lock.resolution
-    home = "rootfs/opt/imagekit"
-    constraints = "".join(f"{p.name}=={p.version}\n" for p in lock.packages)
-    files = {
-        "rootfs/opt/venv/pyvenv.cfg": File(b"home = /usr/bin\ninclude-system-site-packages = false\n"),
-        "rootfs/opt/venv/bin/python": File(b"", link="/usr/bin/python3"),
-        "rootfs/opt/venv/bin/python3": File(b"", link="python"),
-        f"rootfs/opt/venv/bin/python{r.python}": File(b"", link="python"),
-        f"rootfs/opt/venv/lib/python{r.python}": File(b"", link="python"),
-        f"{home}/lock.json": File(_image_lock(lock)),
-        f"{home}/image.json": File(_image_facts(lock)),
-        f"{home}/constraints.txt": File(constraints.encode()),
-    }
-    smoke = resources.smoke()
-    for path in sorted(smoke.rglob("*")):
-        name = path.relative_to(smoke).as_posix()
-        left_out = ("runner.py", "__init__.py", *_not_for(r.features))
-        if path.is_file() and "__pycache__" not in name and name not in left_out:
-            program = name in _PROGRAMS
-            place = f"{home}/{name}" if program else f"{home}/smoke/{name}"
-            files[place] = File(path.read_bytes(), 0o755 if program else 0o644)
-    return files
-
-
-_PROGRAMS = {"start": "", "sshd": "dev"}
-"""What is run by its name, and the feature that it belongs to."""
-
-
-def _not_for(features: tuple[str, ...]) -> list[str]:
-    return [name for name, feature in _PROGRAMS.items() if feature and feature not in features]
-
-
-def _image_lock(lock: Lock) -> bytes:
-    """The lock as it is, and for each package what the proof asks: its group, whether it has files of its own."""
-    raw = json.loads(dump(lock))
-    for entry, package in zip(raw["packages"], lock.packages, strict=True):
-        entry |= {"group": group_of(package), "standin": package.kind == "standin", "source": package.kind == "sdist"}
-    r = lock.resolution
-    raw |= {"torch": r.torch, "cuda": r.cuda, "variant": r.variant, "python": r.python, "replace": r.replace}
-    return (json.dumps(raw, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _image_facts(lock: Lock) -> bytes:
-    r = lock.resolution
-    torch = lock.package("torch")
-    formats = [form for build in r.builds for form in build.formats if lock.package(build.package)]
-    facts = {
-        "profile": r.profile, "torch": r.torch, "cuda": r.cuda or None, "python": r.python, "glibc": r.glibc,
-        "gpu_architectures": r.gpu_architectures, "min_driver": r.min_driver, "cpu_level": r.cpu_level,
-        "features": r.features, "expects": {**r.expects, "formats": formats}, "user": "1000:0",
-        "caches": ["/cache", *(ENV[name] for name in CACHES)],
-        "standin_torch": torch is not None and torch.size < 1_000_000,
-    }  # fmt: skip
-    facts |= {"trust": sorted(r.trust)} if r.trust else {}
-    facts |= {"starts": r.starts} if r.starts else {}
-    return (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()
 
 
 def _standin(lock: Lock, package: Package) -> bytes:

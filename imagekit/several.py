@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from imagekit import scratch
+from imagekit import amounts, scratch
 
 GRACE = 30
 """Seconds that interrupted builds get to end in order."""
@@ -64,20 +64,33 @@ def run(
     outcomes: dict[str, Outcome] = {}
     try:
         while waiting or running:
-            free = free_disk()
-            while waiting and len(running) < at_once:
-                taken = sum(entry.job.disk for entry in running)
-                if running and free is not None and free < taken + waiting[0].disk:
-                    break
-                running.append(_start(waiting.pop(0), say))
-            time.sleep(0.05)
-            for entry in [entry for entry in running if entry.process.poll() is not None]:
+            _start_some(waiting, running, at_once, free_disk, say)
+            ended: list[_Running] = []
+            while not ended:
+                time.sleep(0.05)
+                ended = [entry for entry in running if entry.process.poll() is not None]
+            for entry in ended:
                 running.remove(entry)
                 outcomes[entry.job.name] = _ended(entry)
     except BaseException:
         _stop(running)
         raise
     return [outcomes[job.name] for job in jobs]
+
+
+def _start_some(
+    waiting: list[Job], running: list[_Running], at_once: int, free_disk: Callable[[], int | None],
+    say: Callable[[str, str], None],
+) -> None:  # fmt: skip
+    """Move jobs from `waiting` to `running`, as many as there is room for now."""
+    free = free_disk() if waiting else None
+    while waiting and len(running) < at_once:
+        taken = sum(entry.job.disk for entry in running)
+        if running and free is not None and free < taken + waiting[0].disk:
+            names = ", ".join(entry.job.name for entry in running)
+            say(waiting[0].name, f"{'waits':<8} {amounts.size(free)} of disk are too little for it beside {names}")
+            return
+        running.append(_start(waiting.pop(0), say))
 
 
 def _start(job: Job, say: Callable[[str, str], None]) -> _Running:

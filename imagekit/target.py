@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imagekit import pipeline, tag
+from imagekit import locking, pipeline, tag
 from imagekit.errors import UsageError
 from imagekit.lock.model import read
 from imagekit.profile import Wishes
@@ -40,7 +40,7 @@ def find(name: str, site: str | None, overlays: tuple[str, ...] = ()) -> Target:
         if error.message == f"there is no profile {name!r}":
             raise UsageError(error.message, hint=f"{error.hint}; an image is named with its tag: {name}:TAG") from None
         raise
-    path = pipeline.lock_path(profile, resolution)
+    path = locking.path_of(profile, resolution)
     if not path.is_file():
         raise UsageError(f"{name} was taken as a profile, and it has no lock", hint=f"imagekit build {name}")
     found = tag.names(read(path), the_site.settings.tags, "0" * 64, "0" * 8).profile

@@ -28,7 +28,7 @@ def command(profiles: tuple[str, ...], jobs: int | None, **options: Any) -> None
 
 
 def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, as_json: bool, **options: Any) -> None:
-    from imagekit import assemble, pipeline, report
+    from imagekit import amounts, assemble, locking, pipeline, report
     from imagekit.cli.output import Lines
     from imagekit.engines import choice
     from imagekit.engines.docker_api import Engine
@@ -42,12 +42,11 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, as_json: boo
         say("engine", f"Docker {engine.version} at {engine.at}")
     if why:
         say("engine", f"the classic builder, as the last resort: {why}")
-    lock, _ = pipeline.locked(the_profile, resolution, site, say, locks)
+    lock, _ = locking.locked(the_profile, resolution, site, say, locks)
     done = assemble.assemble(
         the_profile, lock, site, engine, say, prove=not no_test, gpus=gpus, require_gpu=require_gpu, builder=builder
     )
-    took = int(done.seconds)
-    say("done", f"{done.size / 1e9:.1f} GB{'':<52} {took // 60}:{took % 60:02}")
+    say("done", f"{amounts.size(done.size):<58} {amounts.clock(done.seconds)}")
     name = done.names.moving[0]
     say("", f"try it: imagekit run {name}      inside: imagekit inspect {name}")
     if as_json:

@@ -13,11 +13,11 @@ from imagekit.cli.options import locking, parse_locking, parse_wishes, wishes
 @locking
 def command(profile: str, **options: Any) -> None:
     """Pin every version of PROFILE. Prints the path of the lock."""
-    from imagekit import pipeline
+    from imagekit import locking, pipeline
     from imagekit.cli.output import Lines
 
     say = Lines()
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
     the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
-    _, path = pipeline.locked(the_profile, resolution, site, say, locks)
+    _, path = locking.locked(the_profile, resolution, site, say, locks)
     print(path)

@@ -55,7 +55,7 @@ def parse_wishes(options: dict[str, Any]) -> Any:
 
 
 def parse_locking(options: dict[str, Any]) -> Any:
-    from imagekit.pipeline import LockOptions
+    from imagekit.locking import LockOptions
 
     return LockOptions(
         locked=options.pop("locked"), frozen=options.pop("frozen"), upgrade=options.pop("upgrade"),

@@ -17,13 +17,13 @@ def command(profile: str, as_json: bool, **options: Any) -> None:
     """Show the units of an image of PROFILE: group, size of the wheel, key."""
     from dataclasses import asdict
 
-    from imagekit import pipeline
+    from imagekit import locking, pipeline
     from imagekit.cli.output import Lines
 
     say = Lines()
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
     the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
-    lock, _ = pipeline.locked(the_profile, resolution, site, say, locks)
+    lock, _ = locking.locked(the_profile, resolution, site, say, locks)
     plan = pipeline.rendered(the_profile, lock).plan
     if as_json:
         print(json.dumps({"key": plan.key, "size": plan.size, "units": [asdict(u) for u in plan.units]}, indent=1))

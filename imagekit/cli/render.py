@@ -16,14 +16,14 @@ from imagekit.cli.options import engine_option, locking, parse_locking, parse_wi
 @click.option("-o", "--output", metavar="DIR", help="Write the whole context there; without it, only the Dockerfile.")
 def command(profile: str, output: str | None, **options: Any) -> None:
     """Write a Dockerfile of PROFILE that builds without imagekit."""
-    from imagekit import pipeline
+    from imagekit import locking, pipeline
     from imagekit.cli.output import Lines
 
     say = Lines(quiet=output is None)
     dialect = "classic" if options.pop("engine") == "classic" else "buildkit"
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
     the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
-    lock, _ = pipeline.locked(the_profile, resolution, site, say, locks)
+    lock, _ = locking.locked(the_profile, resolution, site, say, locks)
     context = pipeline.rendered(the_profile, lock, dialect=dialect)
     if output is None:
         print(context.dockerfile, end="")

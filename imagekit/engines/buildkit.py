@@ -98,7 +98,7 @@ def _run(
     )
     assert process.stderr is not None
     try:
-        with log.open("w", encoding="utf-8") as file:
+        with log.open("w", encoding="utf-8", buffering=1) as file:
             for raw in process.stderr:
                 line = scrub(raw, hide)
                 file.write(line)

@@ -109,7 +109,7 @@ def test_an_image_that_was_built_on_one_of_ours() -> None:
     engine = Engine(
         more=[("USER root", 0), ("RUN /bin/sh -c pip install\tsix # buildkit", 5_000_000), ("USER 1000:0", 0)]
     )
-    assert told(engine)["on top"].startswith("1 layers, 5.0 MB")
+    assert told(engine)["on top"].startswith("1 layer, 5 MB")
     found = inspection.inspect(engine, "a:b")
     assert found.layers[-1].name == "pip install six" and found.layers[0].name == "base"
 

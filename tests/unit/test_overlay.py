@@ -10,7 +10,7 @@ import pytest
 import samples
 import update
 
-from imagekit import own_files, pipeline, render, tag, trust
+from imagekit import locking, own_files, pipeline, render, tag, trust
 from imagekit.compat import overlaid
 from imagekit.compat.resolve import resolve
 from imagekit.errors import ImpossibleWish, UsageError
@@ -232,7 +232,7 @@ def test_locks_and_tags_with_and_without_it_differ() -> None:
     lock = samples.lock().model_copy(update={"resolution": with_it})
     names = tag.names(lock, Tags(bare="tiny"), "0" * 64, "20260101")
     assert names.profile == "pytorch:2.4.1-cuda12.1-tiny-acme" and not names.bare
-    assert "--overlay acme.yaml" in pipeline._lock_command(loaded("apt: [jq]\n"), with_it)
+    assert "--overlay acme.yaml" in locking.command(loaded("apt: [jq]\n"), with_it)
 
 
 def rendered(text: str) -> render.Context:

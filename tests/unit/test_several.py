@@ -49,8 +49,9 @@ def test_no_more_at_once_than_wanted(program: Path) -> None:
 
 
 def test_a_full_disk_makes_them_wait_for_each_other(program: Path) -> None:
-    run([Job(name, (name, "0", "1"), disk=60) for name in "ab"], free=100)
+    _, said = run([Job(name, (name, "0", "1"), disk=60_000_000) for name in "ab"], free=100_000_000)
     assert program.read_text().split("\n")[:3] == ["start a", "end a", "start b"]
+    assert said[0] == ("b", "waits    100 MB of disk are too little for it beside a")
 
 
 def test_one_alone_starts_even_so_and_says_itself_what_is_wrong(program: Path) -> None:
