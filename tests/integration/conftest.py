@@ -20,6 +20,8 @@ from rooms import LOCK, Room, docker, tags
 from imagekit.engines.docker_api import Engine
 from imagekit.errors import Surroundings
 
+SCRIPT = Path(__file__).parents[2] / "scripts/engine"
+
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
@@ -74,3 +76,19 @@ def room(engine: Engine, built: object, shared: Path, tmp_path: Path) -> Room:
     (tmp_path / LOCK).parent.mkdir(parents=True)
     shutil.copy(first.folder / LOCK, tmp_path / LOCK)
     return made
+
+
+@pytest.fixture(scope="module")
+def old_engine(built: object) -> Iterator[dict[str, str]]:
+    """The environment in which `docker` means Engine 20.10, Debian 12's own; it has the base of `built`."""
+    release = Path("/etc/os-release").read_text()
+    if os.getuid() or "VERSION_CODENAME=bookworm" not in release:
+        pytest.skip("Engine 20.10 is Debian 12's, and only root may start it")
+    started = subprocess.run([SCRIPT, "up", "bookworm"], capture_output=True, text=True, check=False)
+    assert started.returncode == 0, started.stderr
+    environment = {**os.environ, "DOCKER_HOST": started.stdout.strip()}
+    with subprocess.Popen(["docker", "save", "imagekit/base:bookworm"], stdout=subprocess.PIPE) as saved:
+        subprocess.run(["docker", "load", "-q"], stdin=saved.stdout, env=environment, check=True, capture_output=True)
+    yield environment
+    subprocess.run(["docker", "system", "prune", "-af"], env=environment, capture_output=True, check=True)  # all ours
+    subprocess.run([SCRIPT, "down", "bookworm"], capture_output=True, check=True)

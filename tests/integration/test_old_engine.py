@@ -8,33 +8,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import rooms
 from rooms import Room, docker, files_of
 
-ENGINE = Path(__file__).parents[2] / "scripts/engine"
 OLD_COMMAND = "/opt/imagekit-engine-bookworm/usr/bin"
 PLUGINS = "/usr/local/lib/docker"
 Built = tuple[Room, "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(scope="module")
-def old_engine(built: Built) -> Iterator[dict[str, str]]:
-    """The environment in which `docker` means Engine 20.10; it has tiny's base."""
-    release = Path("/etc/os-release").read_text()
-    if os.getuid() or "VERSION_CODENAME=bookworm" not in release:
-        pytest.skip("Engine 20.10 is Debian 12's, and only root may start it")
-    started = subprocess.run([ENGINE, "up", "bookworm"], capture_output=True, text=True, check=False)
-    assert started.returncode == 0, started.stderr
-    environment = {**os.environ, "DOCKER_HOST": started.stdout.strip()}
-    with subprocess.Popen(["docker", "save", "imagekit/base:bookworm"], stdout=subprocess.PIPE) as saved:
-        subprocess.run(["docker", "load", "-q"], stdin=saved.stdout, env=environment, check=True, capture_output=True)
-    yield environment
-    subprocess.run(["docker", "system", "prune", "-af"], env=environment, capture_output=True, check=True)  # all ours
-    subprocess.run([ENGINE, "down", "bookworm"], capture_output=True, check=True)
 
 
 @pytest.fixture
