@@ -69,15 +69,9 @@ def read(reference: str, image: dict[str, object], said: str) -> Foundation:
     config = image.get("Config") or {}
     assert isinstance(config, dict)
     env = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
-    digests = image.get("RepoDigests") or []
-    assert isinstance(digests, list)
-    # a local tag may be any image: only the digest of the repository that was asked for leads back to it
-    of_this = [
-        digest for name, _, digest in (str(entry).partition("@") for entry in digests) if reference.startswith(name)
-    ]
     return Foundation(
         id=str(image["Id"]),
-        digest=of_this[0] if of_this else "",
+        digest=digest_of(reference, image),
         os=one.get("os", ""),
         version=one.get("version", ""),
         glibc=one.get("glibc", ""),
@@ -89,3 +83,22 @@ def read(reference: str, image: dict[str, object], said: str) -> Foundation:
         user=str(config.get("User") or ""),
         env={key: value for key, value in env.items() if _KEPT.fullmatch(key)},
     )
+
+
+def digest_of(reference: str, image: dict[str, object]) -> str:
+    """The manifest digest by which the registry of `reference` knows an image; empty when it did not come from there.
+
+    A local tag may name any image: only a digest of the repository that was asked for leads back to it.
+    """
+    digests = image.get("RepoDigests") or []
+    assert isinstance(digests, list)
+    pairs = (str(entry).partition("@")[::2] for entry in digests)
+    return next((digest for name, digest in pairs if _repository(name) == _repository(reference)), "")
+
+
+def _repository(reference: str) -> str:
+    """Without tag and digest; Docker Hub's names in their short form, as the engine tells them."""
+    name = reference.partition("@")[0]
+    path, slash, last = name.rpartition("/")
+    name = f"{path}{slash}{last.partition(':')[0]}"
+    return name.removeprefix("docker.io/").removeprefix("library/")

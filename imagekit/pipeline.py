@@ -62,12 +62,15 @@ def _look(profile: Profile, reference: str, say: Say, upgrade: bool) -> Foundati
         engine = Engine()
     except Surroundings:
         return None
-    if engine.image(reference) is None:
-        say("base", f"pulling {reference}")
-        if not engine.pull(reference):
-            return None
     image = engine.image(reference)
-    assert image is not None
+    if image is None or (upgrade and foundation.digest_of(reference, image)):  # the registry's tag may have moved
+        say("base", f"pulling {reference}")
+        pulled = engine.pull(reference)
+        if not pulled and image:
+            say("", f"{reference} cannot be pulled; the one that is here is taken")
+        image = engine.image(reference)
+    if image is None:
+        return None
     said = engine.run(image["Id"], ["-c", foundation.SCRIPT], entrypoint=["/bin/sh"], timeout=120, user="0")
     return foundation.read(reference, image, said.stdout)
 

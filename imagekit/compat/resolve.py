@@ -276,12 +276,13 @@ def _given_up(choice: Choice, asked: Asked, preferred: Asked) -> tuple[str, ...]
         "python": choice.system.python,
         "suite": choice.system.suite,
     }
-    wished = " and ".join(f"{axis} {getattr(asked, axis)}" for axis in has if getattr(asked, axis))
+    wishes = [f"{axis} {getattr(asked, axis)}" for axis in has if getattr(asked, axis)]
+    ask = f"{' and '.join(wishes)} {'asks' if len(wishes) == 1 else 'ask'} for it"
     lines = []
     for axis, value in has.items():
         before = getattr(preferred, axis)
         if before and not getattr(asked, axis) and not (value == before or value.startswith(before + ".")):
-            lines.append(f"{axis} moves from {before} to {value}: {wished} asks for it")
+            lines.append(f"{axis} moves from {before} to {value}: {ask}")
     return tuple(lines)
 
 

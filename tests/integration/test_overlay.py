@@ -249,6 +249,12 @@ def test_no_secret_of_the_site_is_anywhere(company: Company) -> None:
     docker("run", "--rm", "--network=none", "-u", "0", "--entrypoint=", company.image, "sh", "-c", search)
 
 
+def test_the_classic_builder_gives_the_same_files(company: Company) -> None:
+    done = company.room.good("build", "tiny", "--overlay", f"{company.name}.yaml", "--engine", "classic")
+    ours, theirs = rooms.files_of(company.image), rooms.files_of(done.stdout.strip())
+    assert {path for path in ours.keys() | theirs.keys() if ours.get(path) != theirs.get(path)} == set()
+
+
 def overlay(room: Room, text: str) -> str:
     name = f"acme{uuid.uuid4().hex[:6]}"
     rooms.MADE.add(f"tiny-{name}")
