@@ -104,16 +104,19 @@ def lines(of: Inspection) -> list[str]:
         return [_row(*row) for row in rows]
     label = of.labels
     suffix = f" ({label['suffix']})" if "suffix" in label else ""
+    profile = " + ".join([label["profile"], *label.get("overlays", "").split()])
+    trust = [entry.partition("=")[0] for entry in label.get("trust", "").split()]
     rows += [
         (
             "profile",
-            f"{label['profile']}{suffix}, lock {label.get('lock', '')[:19]}, imagekit {label.get('version', '?')}",
+            f"{profile}{suffix}, lock {label.get('lock', '')[:19]}, imagekit {label.get('version', '?')}",
         ),
         ("stack", _stack(of)),
         ("runs on", _runs_on(of)),
         *([("not on", ", ".join(lacking))] if (lacking := _newer(of)) else []),
         ("proven", _proven(of)),
         ("features", label.get("features", "none")),
+        *([("trusts", f"{', '.join(trust)} (roots of an overlay)")] if trust else []),
         ("size", f"{amounts.size(of.size)} in {len(of.layers)} layers, created {of.created}"),
     ]
     if of.on_top:

@@ -43,6 +43,8 @@ class Options:
     ports: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     user: str | None = None
+    hub: str = ""
+    """The site's mirror of the model hub."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,23 @@ def prepared(target: Target, words: tuple[str, ...], options: Options, engine: A
     memlock = image is None or limits.can_lock_memory(engine, image["Id"])
     if not memlock:
         say("", "no --ulimit memlock=-1: this engine may not raise the limit, which RDMA asks for")
+    env = (*_hub(options, image, say), *options.env)
     dev = _dev_ports(image, options.ports, say) if local else ()
     return Container(
         target.reference, words, gpus=gpus, shm=shm, memlock=memlock, user=user, folder=folder,
         ports=(*options.ports, *dev), cache=cache if cache is not None else f"imagekit-cache-{user.partition(':')[0]}",
-        env=options.env, terminal=terminal(),
+        env=env, terminal=terminal(),
     )  # fmt: skip
+
+
+def _hub(options: Options, image: Mapping[str, Any] | None, say: Say) -> tuple[str, ...]:
+    """HF_ENDPOINT (https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables) for the site's
+    mirror, unless the caller or the image sets it."""
+    own = ((image or {}).get("Config") or {}).get("Env") or []
+    if not options.hub or any(entry.partition("=")[0] == "HF_ENDPOINT" for entry in (*options.env, *own)):
+        return ()
+    say("", "weights come from the site's mirror of the hub (HF_ENDPOINT)")
+    return (f"HF_ENDPOINT={options.hub}",)
 
 
 def shared_memory(memory: int) -> int:

@@ -61,13 +61,15 @@ class Run(click.Command):
 
 
 def start(name: str, words: tuple[str, ...], only_print: bool, options: dict[str, Any]) -> None:
-    from imagekit import running, target
+    from imagekit import pipeline, running, target
     from imagekit.cli.output import Lines
     from imagekit.engines.docker_api import Engine
     from imagekit.errors import Surroundings
 
     say = Lines()
-    found = target.find(name, options.pop("site"), options.pop("overlay"))
+    site = options.pop("site")
+    found = target.find(name, site, options.pop("overlay"))
+    hub = pipeline.the_site(site).settings.hub.endpoint
     engine: Engine | None = None
     try:
         engine = Engine()
@@ -75,7 +77,7 @@ def start(name: str, words: tuple[str, ...], only_print: bool, options: dict[str
         if not only_print:
             raise
         say("run", f"{error.message}: GPUs and ports of the image are not known")
-    container = running.prepared(found, words, running.Options(**options), engine, say)
+    container = running.prepared(found, words, running.Options(**options, hub=hub), engine, say)
     call = running.command(container)
     if only_print:
         print(shlex.join(call))

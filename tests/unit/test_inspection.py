@@ -105,6 +105,12 @@ def test_packages_in_the_order_of_layers_with_the_systems_own() -> None:
     assert lines[3].endswith("stand-in") and lines[4].endswith("built from source")
 
 
+def test_overlays_and_the_roots_that_they_brought() -> None:
+    rows = told(Engine(labels={**LABELS, "overlays": "acme", "trust": "acme-root.crt=sha256:ab"}))
+    assert rows["profile"].startswith("tiny + acme (py312), lock sha256:1111")
+    assert rows["trusts"] == "acme-root.crt (roots of an overlay)"
+
+
 def test_an_image_that_was_built_on_one_of_ours() -> None:
     engine = Engine(
         more=[("USER root", 0), ("RUN /bin/sh -c pip install\tsix # buildkit", 5_000_000), ("USER 1000:0", 0)]

@@ -30,9 +30,12 @@ class Engine:
 
     endpoint = "the local socket"
 
-    def __init__(self, features: str = "", gpu: bool = False, rootless: bool = False, there: bool = True) -> None:
+    def __init__(
+        self, features: str = "", gpu: bool = False, rootless: bool = False, there: bool = True,
+        env: list[str] | None = None,
+    ) -> None:  # fmt: skip
         self.labels = {"io.imagekit.profile": "x", "io.imagekit.features": features}
-        self.gpu, self.rootless, self.there = gpu, rootless, there
+        self.gpu, self.rootless, self.there, self.env = gpu, rootless, there, env
 
     @property
     def client(self) -> Any:
@@ -40,7 +43,7 @@ class Engine:
         return type("Client", (), {"info": lambda _: {"MemTotal": 24 << 30, "SecurityOptions": options}})()
 
     def image(self, _: str) -> dict[str, Any] | None:
-        return {"Id": "sha256:1", "Config": {"Labels": self.labels}} if self.there else None
+        return {"Id": "sha256:1", "Config": {"Labels": self.labels, "Env": self.env}} if self.there else None
 
     def has_gpu(self) -> bool:
         return self.gpu
@@ -53,6 +56,14 @@ def memlock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def prepared(engine: Engine | None, *words: str, **options: Any) -> Container:
     return running.prepared(Target(IMAGE, "it"), words, Options(**options), engine, said)
+
+
+def test_the_sites_mirror_of_the_hub_unless_somebody_said_otherwise() -> None:
+    assert prepared(Engine(), hub="https://hub.example").env == ("HF_ENDPOINT=https://hub.example",)
+    assert prepared(Engine(), hub="https://hub.example", env=("HF_ENDPOINT",)).env == ("HF_ENDPOINT",)
+    own = Engine(env=["HF_ENDPOINT=https://own.example"])
+    assert prepared(own, hub="https://hub.example", env=("A=1",)).env == ("A=1",)
+    assert prepared(None, hub="https://hub.example").env == ("HF_ENDPOINT=https://hub.example",)
 
 
 def test_the_whole_command() -> None:
