@@ -42,13 +42,21 @@ engine: system
 # mmdebstrap makes the base image. Only a machine without a command and with the right to install gets its package.
 system: need-mmdebstrap
 # for the tests: busybox is a stand-in for a distribution without glibc, gpg signs an archive
-system-test: need-mmdebstrap need-busybox need-gpg need-docker-registry
+system-test: need-mmdebstrap need-busybox need-gpg need-ssh $(VENV)/bin/docker-registry
 need-%:
 	@command -v $* >/dev/null || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "error: $* is missing; as root: apt-get install $(or $(package-$*),$*)" >&2; exit 4; }; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(or $(package-$*),$*) >/dev/null; }
 package-busybox := busybox-static
 package-gpg := gnupg
+package-ssh := openssh-client
+
+# unpacked and not installed: the package would start a registry of its own
+$(VENV)/bin/docker-registry: $(VENV)/dev
+	@folder=$$(mktemp -d) && trap 'rm -rf $$folder' EXIT && here=$$PWD && cd $$folder && \
+	  get="apt-get -qq -o APT::Sandbox::User=root download docker-registry" && \
+	  { $$get 2>/dev/null || { apt-get update -qq && $$get; }; } && \
+	  dpkg-deb -x docker-registry_*.deb . && install usr/bin/docker-registry $$here/$@
 
 $(VENV)/bin/python:
 	scripts/venv $(VENV)
