@@ -60,7 +60,7 @@ class Engine:
             self.client = docker.DockerClient(**_ssh(self.at), **self.at.settings, timeout=API_TIMEOUT)
             self.version = str(self.client.version()["Version"])
         except (DockerException, requests.RequestException, ValueError) as error:  # ValueError: a port out of range
-            raise _unreachable(str(error)) from None
+            raise _unreachable(str(error), os.environ.get("DOCKER_HOST", "")) from None
         self.endpoint = "the local socket" if self.at.usual else str(self.at)
         numbers = tuple(int(part) for part in self.version.split("+")[0].split(".")[:2] if part.isdigit())
         self.links = numbers >= LINKS
@@ -221,7 +221,7 @@ def _ssh(at: endpoint.Endpoint) -> dict[str, bool]:
     return {"use_ssh_client": True} if at.host.startswith("ssh://") else {}
 
 
-def _unreachable(reason: str) -> Surroundings:
+def _unreachable(reason: str, host: str = "") -> Surroundings:
     if "paramiko" in reason:
         return Surroundings(
             "docker-py cannot reach an engine by ssh:// without paramiko",
@@ -232,6 +232,12 @@ def _unreachable(reason: str) -> Surroundings:
         return Surroundings(
             "this user may not talk to the Docker Engine",
             hint="sudo usermod -aG docker $USER, then log in again",
+        )
+    if host.startswith("ssh://"):
+        return Surroundings(
+            "no Docker Engine answers over ssh",
+            details=[reason.splitlines()[0][:200]],
+            hint=f"does this answer?  ssh {host.removeprefix('ssh://')} docker version",
         )
     return Surroundings(
         "no Docker Engine answers",

@@ -15,6 +15,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 from docker.context import ContextAPI
@@ -59,7 +60,18 @@ def find() -> Endpoint:
             details=[f"docker command   {theirs}", f"docker-py        {ours}"],
             hint=f"export DOCKER_HOST={theirs.host}     both follow it",
         )
-    return Endpoint(ours.host, theirs.origin if theirs else ours.origin, ours.settings)
+    return Endpoint(ours.host, theirs.origin if theirs else ours.origin, _with_port(ours.settings))
+
+
+def _with_port(settings: dict[str, Any]) -> dict[str, Any]:
+    """The port of an ssh:// engine, as the user's ssh configuration has it: docker-py takes 22 where the URL says none,
+    and the docker command lets ssh decide (`ssh -G` prints what it would use)."""
+    url = urlsplit(settings.get("base_url", ""))
+    if url.scheme != "ssh" or not url.hostname or url.port or shutil.which("ssh") is None:
+        return settings
+    done = subprocess.run(["ssh", "-G", "--", url.netloc], capture_output=True, text=True, check=False)
+    port = re.search(r"^port (\d+)$", done.stdout, re.MULTILINE)
+    return {**settings, "base_url": f"ssh://{url.netloc}:{port[1]}"} if port else settings
 
 
 def of_docker_py() -> Endpoint:

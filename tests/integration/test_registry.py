@@ -101,9 +101,9 @@ def test_a_digest_can_be_asked_for(room: Room, registry: Registry) -> None:
 
 
 def test_a_registry_that_is_gone(room: Room, registry: Registry) -> None:
-    digest = registry.push("RUN echo 1 >/etc/version")
+    registry.push("RUN echo 1 >/etc/version")
     room.good("lock", "tiny", "--base", f"image:{registry.name}")
-    docker("rmi", f"{registry.name}", f"{registry.name.rpartition(':')[0]}@{digest}")
+    docker("rmi", registry.name)
     registry.stop()
     done = room.run("build", "tiny", "--base", f"image:{registry.name}", "--locked")
     assert done.returncode == 4 and "is not here and cannot be pulled" in done.stderr
