@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import argparse
 import compileall
 import os
 import platform
@@ -181,18 +182,23 @@ def size() -> list[str]:
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or ["start", "build", "change", "size"]
+    parser = argparse.ArgumentParser(description="Measure, and write RESULTS.md.")
+    parts = ["start", "build", "change", "size"]
+    parser.add_argument("part", nargs="*", help=f"what to measure, of {', '.join(parts)}; all where none is named")
+    wanted = parser.parse_args().part or parts
+    if set(wanted) - set(parts):
+        parser.error(f"there is no {', '.join(sorted(set(wanted) - set(parts)))}")
     lock = read(LOCK)
     out = HERE / "out"
     out.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=out))
     try:
-        parts = {
+        measures = {
             "start": ("Starting", start), "build": ("Building", lambda: build(lock, folder)),
             "change": ("One package changed", lambda: change(lock, folder)), "size": ("Size", size),
         }  # fmt: skip
         for name in wanted:
-            title, measure = parts[name]
+            title, measure = measures[name]
             (out / f"{name}.md").write_text("\n".join([f"## {title}", "", *measure()]) + "\n")
             print((out / f"{name}.md").read_text(), flush=True)
     finally:
