@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from imagekit import strict_yaml, trust
 from imagekit.errors import UsageError
+from imagekit.git_source import GitSource
+from imagekit.git_source import Name as SourceName
 from imagekit.profile_fields import (
     AptComponent,
     AptName,
@@ -53,6 +55,7 @@ class Overlay(_Model):
     name: str
     about: Line = ""
     packages: list[Pep508] = Field(default_factory=list)
+    sources: dict[SourceName, GitSource] = Field(default_factory=dict)
     apt: list[AptName] = Field(default_factory=list)
     apt_sources: list[AptSource] = Field(default_factory=list)
     trust: list[Source] = Field(default_factory=list)

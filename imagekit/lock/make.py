@@ -19,6 +19,7 @@ from imagekit import index
 from imagekit.errors import ImpossibleWish, Surroundings
 from imagekit.lock import standin, uv
 from imagekit.lock.model import Lock, Package, Tool
+from imagekit.lock.sources import Archive
 from imagekit.resolution import Resolution, Want
 from imagekit.site import Site, tomllib
 from imagekit.wheels import Store
@@ -31,13 +32,14 @@ def make(
     *,
     hidden: tuple[Want, ...] = (),
     holds: tuple[Want, ...] = (),
+    archives: tuple[Archive, ...] = (),
     previous: Lock | None = None,
     upgrade: bool = False,
     upgrade_packages: tuple[str, ...] = (),
 ) -> Lock:
     """Resolve, and pin every artefact.
 
-    `hidden` and `holds` are what the facts add and hold. Versions of `previous` are kept while they fit, unless told to
+    `hidden` and `holds` are what the facts add and hold; `archives` are those of the resolution's git sources. Versions of `previous` are kept while they fit, unless told to
     upgrade.
 
     Raises ImpossibleWish (no versions fit, or only a source with no recipe), Surroundings (an index does not answer).
@@ -46,9 +48,11 @@ def make(
     old = {} if upgrade or previous is None else {p.name: p.version for p in previous.packages if p.kind != "standin"}
     prefer = {name: version for name, version in old.items() if name not in fresh}
     wants, held = (*resolution.wants, *hidden), (*resolution.constraints, *holds)
+    asked, resolution = resolution, _told(resolution, archives)
+    _check_sources(wants, archives)
     with ThreadPoolExecutor() as pool:  # each of these waits for uv and for the index, not for the others
         tools = pool.submit(_tools, [f"uv=={_uv_version()}"], resolution, site)
-        found = _resolve(resolution, site, wants, held, prefer)
+        found = [*_resolve(resolution, site, wants, held, prefer), *map(_resolved, archives)]
         checked = pool.submit(_check_replacements, resolution, site, wants, found)
         packages = _packages(resolution, site, found, hidden)
         checked.result()
@@ -60,16 +64,56 @@ def make(
         assert sdist is not None
         owner = site.route(name) or "pypi"
         path = store.add(sdist.name, sdist.sha256, lambda url=sdist.url, owner=owner: index.get(site, owner, url))  # type: ignore[misc]
-        build_requires[name] = _tools(_build_requires(path), resolution, site)
+        more = [line for source in resolution.sources if source.package == name for line in source.build_requires]
+        build_requires[name] = _tools([*_build_requires(path), *more], resolution, site)
+    packages = [_from_git(package, archives) for package in packages]
     packages += [_standin(a, b, packages, store) for a, b in sorted(resolution.replace.items())]
     return Lock(
         created=date.today().isoformat(),
-        resolution=resolution,
+        resolution=asked,
         hidden=hidden,
         packages=tuple(sorted(packages, key=lambda package: package.name)),
         tools=tools.result(),
         build_requires=build_requires,
     )
+
+
+def _told(resolution: Resolution, archives: tuple[Archive, ...]) -> Resolution:
+    """With what the archives say that their packages need."""
+    requires = {archive.source.package: archive.requires for archive in archives}
+    builds = (
+        build.model_copy(update={"requires": requires.get(build.package, build.requires)})
+        for build in resolution.builds
+    )
+    return resolution.model_copy(update={"builds": tuple(builds)})
+
+
+def _check_sources(wants: tuple[Want, ...], archives: tuple[Archive, ...]) -> None:
+    """uv does not see git sources, so what else is asked of them is compared here."""
+    problems = []
+    versions = {archive.source.package: archive.version for archive in archives}
+    for want in wants:
+        asked, name = Requirement(want.requirement), _name(want)
+        if name in versions and not asked.specifier.contains(versions[name], prereleases=True):
+            problems.append(f"{want.why}: {want.requirement}, and sources: has {name} {versions[name]}")
+        if name in versions and asked.extras:
+            problems.append(f"{want.why}: {want.requirement}: extras of a git source go into its requires:")
+    if problems:
+        raise ImpossibleWish("a git source is not what is asked of its package", details=problems)
+
+
+def _resolved(archive: Archive) -> uv.Resolved:
+    file = uv.File(archive.path.name, archive.path.as_uri(), archive.sha256)
+    return uv.Resolved(archive.source.package, archive.version, (), file)
+
+
+def _from_git(package: Package, archives: tuple[Archive, ...]) -> Package:
+    for archive in archives:
+        if archive.source.package == package.name:
+            source = archive.source
+            told = {"index": "", "git": source.git, "ref": source.ref, "commit": archive.commit}
+            return package.model_copy(update=told)
+    return package
 
 
 def _uv_version() -> str:
@@ -87,10 +131,15 @@ def _resolve(
     direct one, and everything is resolved again: a name that belongs to a private index never comes from another.
     """
     recipes = {build.package: build for build in resolution.builds}
-    built = tuple(_routed(want, site) for want in asked if _name(want) in recipes)
+    from_git = {source.package for source in resolution.sources}
+    built = tuple(_routed(want, site) for want in asked if _name(want) in recipes.keys() - from_git)
     wants = tuple(_routed(want, site) for want in asked if _name(want) not in recipes)
-    needed = (Want(requirement=line, why=build.package) for build in resolution.builds for line in build.requires)
-    wants += tuple(_routed(want, site) for want in needed)
+    needed = (
+        Want(requirement=line, why=build.package, index=_torch_index(line, resolution))
+        for build in resolution.builds
+        for line in build.requires
+    )
+    wants += tuple(_routed(want, site) for want in needed if _name(want) not in recipes)
     constraints = tuple(hold.requirement for hold in holds)
     excludes = (*resolution.replace, *recipes)
     with ThreadPoolExecutor() as pool:
@@ -104,6 +153,12 @@ def _resolve(
             wants += tuple(
                 Want(requirement=s.name, why=", ".join(s.needed_by), index=site.route(s.name)) for s in strays
             )
+
+
+def _torch_index(line: str, resolution: Resolution) -> str:
+    """What is built with torch comes from torch's index."""
+    family = ("torch", "torchvision", "torchaudio")
+    return resolution.torch_index if canonicalize_name(Requirement(line).name) in family else "pypi"
 
 
 def _name(want: Want) -> str:
@@ -207,7 +262,7 @@ def _build_requires(sdist: Path) -> list[str]:
 
 
 def _tools(requires: list[str], resolution: Resolution, site: Site) -> tuple[Tool, ...]:
-    bare = resolution.model_copy(update={"builds": (), "replace": {}})
+    bare = resolution.model_copy(update={"builds": (), "sources": (), "replace": {}})
     found = _resolve(bare, site, tuple(Want(requirement=line, why="build") for line in requires), (), {})
     result = []
     for entry in found:
