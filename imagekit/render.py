@@ -77,12 +77,8 @@ def context(lock: Lock, *, dialect: str = "buildkit", link: bool = True, own: di
     for package in lock.packages:
         if package.kind == "sdist":
             # an index names a file by its version, an archive of a commit is named by the commit
-            what = (
-                f"{package.name} @ file:///build/{package.file}"
-                if package.git
-                else f"{package.name}=={package.version}"
-            )
-            files[f"sources/{package.name}/source.txt"] = File(f"{what} --hash=sha256:{package.sha256}\n".encode())
+            name, at = package.name, f" @ file:///build/{package.file}" if package.git else f"=={package.version}"
+            files[f"sources/{name}/source.txt"] = File(f"{name}{at} --hash=sha256:{package.sha256}\n".encode())
             if package.git:
                 wheels[f"sources/{package.name}/{package.file}"] = package
             requires = _requirements(lock.build_requires[package.name]) + _pip(lock)

@@ -17,9 +17,7 @@ def url(value: str) -> str:
     user, _, host = value.split("/")[2].rpartition("@")
     # ssh hosts ask everyone for the user git: no login
     if user and not (value.startswith("ssh://") and user == "git"):
-        raise ValueError(
-            "an address with a user or password in it would be in the lock: git's credential helpers have it"
-        )
+        raise ValueError("a user or password in it would be in the lock: git has credential helpers for them")
     if not re.match(r"[A-Za-z0-9\[]", host) or ".." in value.split("/") or "/" not in value.partition("://")[2]:
         raise ValueError(f"{shown!r} is not the address of a repository")
     return value
@@ -58,9 +56,7 @@ def named(line: str) -> tuple[str, str, str] | None:
         if not (asked.url or "").startswith("git+"):
             return None
         if asked.extras or asked.marker:
-            raise ValueError(
-                "names a URL with extras or a marker: write it under sources: and its extras under requires:"
-            )
+            raise ValueError("names a URL with extras or a marker: write it under sources:, its extras under requires:")
         name, text = asked.name, asked.url or ""
     address, _, fragment = text.removeprefix("git+").partition("#")
     if [part for part in fragment.split("&") if part and not part.startswith("egg=")]:

@@ -44,7 +44,7 @@ def of(profile: Profile, lines: Iterable[Line]) -> Found:
 
 
 def _overlaid(profile: Profile, found: Found, packages: Mapping[str, str]) -> Found:
-    """With the sources of overlays: an overlay adds one, and does not say of a package of the profile where it is from."""
+    """With the sources of overlays, which add some and say of no package of the profile where it is from."""
     found = dict(found)
     problems = []
     for overlay in profile.overlays:

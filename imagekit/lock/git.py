@@ -1,7 +1,7 @@
 """Running the host's git: what a ref is now, and the files of one commit as an archive with reproducible bytes.
 
-Whom git logs in as is git's own business: its settings and credential helpers work, and it never asks. The CA bundle and
-the proxies come from the site. What makes the archive sees none of git's settings.
+Whom git logs in as is git's own business: its settings and credential helpers work, and it never asks. The CA bundle
+and the proxies come from the site. What makes the archive sees none of git's settings.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _run(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProce
 
 
 def environment(site: Site) -> dict[str, str]:
-    """The environment of a git that talks to a repository: the user's, so that credential helpers work, and the site's."""
+    """Of a git that talks to a repository: the user's, so that credential helpers work, and what the site says."""
     env = {key: value for key, value in os.environ.items() if key not in _PLACES}
     env = {key: value for key, value in env.items() if not re.fullmatch(r"(?i)(https?|all|no)_proxy", key)}
     for kind, value in site.proxy.items():
@@ -170,15 +170,15 @@ def _alone(folder: Path) -> dict[str, str]:
 
 
 _CAUSES = (
-    (r"could not read (Username|Password)|terminal prompts disabled|Authentication failed|Permission denied|error: 40[13]"
-     r"|Host key verification failed",
+    (r"could not read (Username|Password)|terminal prompts disabled|Authentication failed|Permission denied"
+     r"|error: 40[13]|Host key verification failed",
      "the repository {url} asks for a login that git has not, or does not exist",
      "git ls-remote {url} must work without asking: a credential helper, or ssh with an agent and a known host"),
     (r"certificate|SSL", "the certificate of {url} is not trusted",
      "name the CA bundle: tls.ca in imagekit.toml, or SSL_CERT_FILE; imagekit site shows what applies"),
     (r"not found|does not appear to be a git|error: 404", "there is no repository {url}", "check the address"),
-    (r"resolve host|Failed to connect|Couldn't connect|Connection (refused|reset|timed out)|timed out|Operation too slow"
-     r"|Proxy|error: 407|unreachable", "the repository {url} does not answer", "imagekit site shows the proxies"),
+    (r"resolve host|Failed to connect|Couldn't connect|Connection (refused|reset)|timed out|Operation too slow|Proxy"
+     r"|error: 407|unreachable", "the repository {url} does not answer", "imagekit site shows the proxies"),
     (r"No space left", "no space left on this machine", "free some disk"),
 )  # fmt: skip
 

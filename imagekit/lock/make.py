@@ -39,8 +39,8 @@ def make(
 ) -> Lock:
     """Resolve, and pin every artefact.
 
-    `hidden` and `holds` are what the facts add and hold; `archives` are those of the resolution's git sources. Versions of `previous` are kept while they fit, unless told to
-    upgrade.
+    `hidden` and `holds` are what the facts add and hold, `archives` what was found for the git sources. Versions of
+    `previous` are kept while they fit, unless told to upgrade.
 
     Raises ImpossibleWish (no versions fit, or only a source with no recipe), Surroundings (an index does not answer).
     """

@@ -1,6 +1,6 @@
 """Git sources: the commit that a ref is, its archive in the wheel store, and what its pyproject.toml says.
 
-A setup.py is never run here. So a package that says its version or its requirements only in there is told by the profile.
+A setup.py is never run here. Of a package that says its version or its requirements only there, the profile says them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def archives(
 
     Raises UsageError that lists what every source lacks, Surroundings.
     """
-    found, problems = [], []
+    found: list[Archive] = []
+    problems: list[str] = []
     for source in resolution.sources:
         old = previous.package(source.package) if previous else None
         kept = old if old and (old.git, old.ref) == (source.git, source.ref) and not fresh(source.package) else None
@@ -118,7 +119,7 @@ def _fetch(name: str, url: str, ref: str, commit: str, sha256: str, site: Site, 
             raise Surroundings(
                 f"{name}: the archive of {commit[:12]} has other bytes than when it was locked",
                 details=[f"locked    sha256:{sha256}", f"made      sha256:{digest}"],
-                hint=f"another git may write it otherwise; imagekit lock --upgrade-package {name} takes it as it is now",
+                hint=f"imagekit lock --upgrade-package {name} takes the archive as this machine's git makes it",
             )
         with out.open("rb") as file:
             return store.fill(out.name, digest, lambda to: shutil.copyfileobj(file, to))
@@ -158,7 +159,7 @@ def _read(archive: Archive, problems: list[str]) -> Archive:
     said = str(project.get("version", ""))
     version = source.version or said
     if not version:
-        problems.append(f"{name}: its version is not in a pyproject.toml: write version: here")
+        problems.append(f"{name}: its version is not in a pyproject.toml: write version:")
     elif said and source.version and not _same(said, source.version):
         problems.append(f"{name}: version: {source.version}, and its pyproject.toml says {said}")
     elif not _same(version, version):
@@ -169,13 +170,11 @@ def _read(archive: Archive, problems: list[str]) -> Archive:
     if requires is None and project and "dependencies" not in project.get("dynamic", ()):
         requires = tuple(str(line) for line in project.get("dependencies", ()))
         problems += [
-            f"{name}: its pyproject.toml asks for {line!r}, which no index has: write requires: here"
+            f"{name}: its pyproject.toml asks for {line!r}, which no index has: write requires:"
             for line in requires if not _plain(line)
         ]  # fmt: skip
     if requires is None:
-        problems.append(
-            f"{name}: what it needs to run is not in a pyproject.toml: write requires: here, [] for nothing"
-        )
+        problems.append(f"{name}: what it needs to run is not in a pyproject.toml: write requires:, [] for nothing")
     return replace(archive, version=version, requires=requires or ())
 
 
