@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 from packaging.version import Version as Parsed
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from imagekit import repository
+from imagekit.strict_yaml import Document
 from imagekit.profile_fields import AptName, Pep508
 
 CHOSEN = ("torch", "torchvision", "torchaudio", "pip")
@@ -64,3 +66,17 @@ class GitSource(BaseModel):
     """What its build needs, besides what its pyproject.toml says."""
     apt_build: list[AptName] = Field(default_factory=list)
     """Distribution packages for the stage that builds it."""
+
+
+def twice(document: Document) -> list[str]:
+    """Packages that one file has under `packages` and under `sources`."""
+    listed = set()
+    for line in document.raw.get("packages", []):
+        try:
+            listed.add(canonicalize_name(Requirement(line).name))
+        except InvalidRequirement:
+            continue  # told by the model
+    return [
+        f"{document.where('sources', name)}: sources: {name} is in packages as well; one of them says where it is from"
+        for name in document.raw.get("sources", {}) if canonicalize_name(name) in listed
+    ]  # fmt: skip

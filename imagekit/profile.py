@@ -14,7 +14,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagekit import overlay, resources, strict_yaml
+from imagekit import git_source, overlay, resources, strict_yaml
 from imagekit.errors import UsageError
 from imagekit.git_source import GitSource
 from imagekit.git_source import Name as SourceName
@@ -192,12 +192,7 @@ def _find(name: str, child: Path | None) -> Path:
 
 def _check(document: strict_yaml.Document) -> list[str]:
     known = [key for key in Profile.model_fields if key not in _NOT_KEYS]
-    found = strict_yaml.problems(document, Profile, known, {})
-    return found or [
-        f"{document.where('sources', name)}: sources: {name} is in packages as well; one of them says where it is from"
-        for name in document.raw.get("sources", {})
-        if canonicalize_name(name) in {_name(line) for line in document.raw.get("packages", [])}
-    ]
+    return strict_yaml.problems(document, Profile, known, {}) or git_source.twice(document)
 
 
 def _places(chain: list[strict_yaml.Document]) -> dict[str, str]:
