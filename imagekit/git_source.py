@@ -12,8 +12,8 @@ from packaging.version import Version as Parsed
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from imagekit import repository
-from imagekit.strict_yaml import Document
 from imagekit.profile_fields import AptName, Pep508
+from imagekit.strict_yaml import Document
 
 CHOSEN = ("torch", "torchvision", "torchaudio", "pip")
 """Packages whose version is imagekit's to choose."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import samples
+import update
 
 from imagekit import project, render
 from imagekit.built import key
@@ -213,3 +214,8 @@ def test_another_version_than_somebody_asks_for() -> None:
         make._check_sources(r.wants, (archive(r),))
     assert "--with: acme-clip >=2" in str(error.value) and "1.0" in str(error.value)
     make._check_sources(r.wants, (archive(r, "2.1"),))
+
+
+def test_golden() -> None:
+    path = Path(update.__file__).parent / "tiny-git/Dockerfile"
+    assert update.with_a_git_source() == path.read_text(), "if that is meant: make golden, and review the diff"
