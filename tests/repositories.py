@@ -1,12 +1,17 @@
-"""Git repositories on this machine, served as plain files over http: the "dumb" protocol of gitprotocol-http(5)."""
+"""Git repositories on this machine, served over http: as plain files, and as the hosts of the world do.
+
+gitprotocol-http(5) calls them the dumb and the smart protocol; the first cannot give one commit alone.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import samples
@@ -68,6 +73,47 @@ class Repository:
 
     def publish(self) -> None:
         self.git("update-server-info")
+
+
+@contextlib.contextmanager
+def smart(repository: Repository) -> Iterator[str]:
+    """The same repository by git-http-backend(1); its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path, _, query = self.path.partition("?")
+            length = int(self.headers.get("Content-Length", 0))
+            env = {
+                "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(repository.folder), "GIT_HTTP_EXPORT_ALL": "1",
+                "PATH_INFO": path.replace("/clip.git", "/.git"), "QUERY_STRING": query, "REQUEST_METHOD": self.command,
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""), "CONTENT_LENGTH": str(length),
+                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+                "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""), "GIT_CONFIG_GLOBAL": os.devnull,
+            }  # fmt: skip
+            call = ["git", "http-backend"]
+            done = subprocess.run(call, env=env, input=self.rfile.read(length), capture_output=True, check=True)
+            head, _, body = done.stdout.partition(b"\r\n\r\n")
+            headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
+            self.send_response(int(headers.pop("Status", "200").split()[0]))
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{httpd.server_port}/clip.git"
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
 
 
 @contextlib.contextmanager

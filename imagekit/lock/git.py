@@ -66,6 +66,8 @@ def archive(url: str, commit: str, prefix: str, out: Path, site: Site) -> list[s
     The answer is what the archive lacks of the commit, one line each: submodules, files kept elsewhere. None where the
     repository does not have the commit. Raises Surroundings.
     """
+    if not is_commit(commit):  # out of a lock that somebody wrote: git would take it for an option
+        return None
     with scratch.folder("git") as folder:
         own = folder / "repository"
         _local(folder, ["init", "--quiet", "--bare", "--template=", str(own)])
@@ -89,7 +91,10 @@ def _fetch(own: Path, url: str, commit: str, site: Site) -> bool:
     at = ["--git-dir", str(own), "fetch", "--quiet", "--no-tags", "--no-recurse-submodules"]
     try:
         _remote(url, [*at, "--depth=1", "--", url, commit], site)
-    except Surroundings:  # a server that cannot, or a commit that is gone: the second call tells
+    except Surroundings as error:
+        if error.hint:
+            raise
+        # a server that cannot give one commit, or a commit that is gone: the second call tells
         refs = ["+refs/heads/*:refs/all/heads/*", "+refs/tags/*:refs/all/tags/*"]
         _remote(url, [*at, "--", url, *refs], site)
     check = ["git", "--git-dir", str(own), "cat-file", "-e", f"{commit}^{{commit}}"]
@@ -176,7 +181,8 @@ _CAUSES = (
      "git ls-remote {url} must work without asking: a credential helper, or ssh with an agent and a known host"),
     (r"certificate|SSL", "the certificate of {url} is not trusted",
      "name the CA bundle: tls.ca in imagekit.toml, or SSL_CERT_FILE; imagekit site shows what applies"),
-    (r"not found|does not appear to be a git|error: 404", "there is no repository {url}", "check the address"),
+    (r"epository .*not found|does not appear to be a git|error: 404",
+     "there is no repository {url}", "check the address"),
     (r"resolve host|Failed to connect|Couldn't connect|Connection (refused|reset)|timed out|Operation too slow|Proxy"
      r"|error: 407|unreachable", "the repository {url} does not answer", "imagekit site shows the proxies"),
     (r"No space left", "no space left on this machine", "free some disk"),

@@ -17,7 +17,7 @@ from packaging.version import Version
 
 from imagekit import index
 from imagekit.errors import ImpossibleWish, Surroundings
-from imagekit.lock import standin, uv
+from imagekit.lock import sources, standin, uv
 from imagekit.lock.model import Lock, Package, Tool
 from imagekit.lock.sources import Archive
 from imagekit.resolution import Resolution, Want
@@ -48,25 +48,25 @@ def make(
     old = {} if upgrade or previous is None else {p.name: p.version for p in previous.packages if p.kind != "standin"}
     prefer = {name: version for name, version in old.items() if name not in fresh}
     wants, held = (*resolution.wants, *hidden), (*resolution.constraints, *holds)
-    asked, resolution = resolution, _told(resolution, archives)
-    _check_sources(wants, archives)
+    asked, resolution = resolution, sources.told(resolution, archives)
+    sources.check(wants, archives)
     with ThreadPoolExecutor() as pool:  # each of these waits for uv and for the index, not for the others
         tools = pool.submit(_tools, [f"uv=={_uv_version()}"], resolution, site)
-        found = [*_resolve(resolution, site, wants, held, prefer), *map(_resolved, archives)]
+        found = [*_resolve(resolution, site, wants, held, prefer), *map(sources.resolved, archives)]
         checked = pool.submit(_check_replacements, resolution, site, wants, found)
         packages = _packages(resolution, site, found, hidden)
         checked.result()
-    sources = {
+    sdists = {
         package.name: entry.sdist for package, entry in zip(packages, found, strict=True) if package.kind == "sdist"
     }
     build_requires = {}
-    for name, sdist in sources.items():
+    for name, sdist in sdists.items():
         assert sdist is not None
         owner = site.route(name) or "pypi"
         path = store.add(sdist.name, sdist.sha256, lambda url=sdist.url, owner=owner: index.get(site, owner, url))  # type: ignore[misc]
         more = [line for source in resolution.sources if source.package == name for line in source.build_requires]
         build_requires[name] = _tools([*_build_requires(path), *more], resolution, site)
-    packages = [_from_git(package, archives) for package in packages]
+    packages = [sources.row(package, archives) for package in packages]
     packages += [_standin(a, b, packages, store) for a, b in sorted(resolution.replace.items())]
     return Lock(
         created=date.today().isoformat(),
@@ -76,44 +76,6 @@ def make(
         tools=tools.result(),
         build_requires=build_requires,
     )
-
-
-def _told(resolution: Resolution, archives: tuple[Archive, ...]) -> Resolution:
-    """With what the archives say that their packages need."""
-    requires = {archive.source.package: archive.requires for archive in archives}
-    builds = (
-        build.model_copy(update={"requires": requires.get(build.package, build.requires)})
-        for build in resolution.builds
-    )
-    return resolution.model_copy(update={"builds": tuple(builds)})
-
-
-def _check_sources(wants: tuple[Want, ...], archives: tuple[Archive, ...]) -> None:
-    """uv does not see git sources, so what else is asked of them is compared here."""
-    problems = []
-    versions = {archive.source.package: archive.version for archive in archives}
-    for want in wants:
-        asked, name = Requirement(want.requirement), _name(want)
-        if name in versions and not asked.specifier.contains(versions[name], prereleases=True):
-            problems.append(f"{want.why}: {want.requirement}, and sources: has {name} {versions[name]}")
-        if name in versions and asked.extras:
-            problems.append(f"{want.why}: {want.requirement}: extras of a git source go into its requires:")
-    if problems:
-        raise ImpossibleWish("a git source is not what is asked of its package", details=problems)
-
-
-def _resolved(archive: Archive) -> uv.Resolved:
-    file = uv.File(archive.path.name, archive.path.as_uri(), archive.sha256)
-    return uv.Resolved(archive.source.package, archive.version, (), file)
-
-
-def _from_git(package: Package, archives: tuple[Archive, ...]) -> Package:
-    for archive in archives:
-        if archive.source.package == package.name:
-            source = archive.source
-            told = {"index": "", "git": source.git, "ref": source.ref, "commit": archive.commit}
-            return package.model_copy(update=told)
-    return package
 
 
 def _uv_version() -> str:

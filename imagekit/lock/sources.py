@@ -18,11 +18,11 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from imagekit import scratch
-from imagekit.errors import Error, Surroundings, UsageError
-from imagekit.lock import git
+from imagekit.errors import Error, ImpossibleWish, Surroundings, UsageError
+from imagekit.lock import git, uv
 from imagekit.lock.model import Lock, Package
 from imagekit.repository import is_commit
-from imagekit.resolution import GitSource, Resolution
+from imagekit.resolution import GitSource, Resolution, Want
 from imagekit.site import Site, tomllib
 from imagekit.wheels import Store
 
@@ -69,6 +69,46 @@ def restore(package: Package, site: Site, store: Store) -> None:
     """The locked archive into the store, where it is not there any more. Raises Surroundings."""
     if store.find(package.sha256) is None:
         _fetch(package.name, package.git, package.ref, package.commit, package.sha256, site, store)
+
+
+def told(resolution: Resolution, archives: tuple[Archive, ...]) -> Resolution:
+    """With what the archives say that their packages need."""
+    requires = {archive.source.package: archive.requires for archive in archives}
+    builds = (
+        build.model_copy(update={"requires": requires.get(build.package, build.requires)})
+        for build in resolution.builds
+    )
+    return resolution.model_copy(update={"builds": tuple(builds)})
+
+
+def check(wants: tuple[Want, ...], archives: tuple[Archive, ...]) -> None:
+    """What else is asked of the packages, which uv does not compare: it sees none of them. Raises ImpossibleWish."""
+    problems = []
+    versions = {archive.source.package: archive.version for archive in archives}
+    for want in wants:
+        asked = Requirement(want.requirement)
+        name = canonicalize_name(asked.name)
+        if name in versions and not asked.specifier.contains(versions[name], prereleases=True):
+            problems.append(f"{want.why}: {want.requirement}, and sources: has {name} {versions[name]}")
+        if name in versions and asked.extras:
+            problems.append(f"{want.why}: {want.requirement}: extras of a git source go into its requires:")
+    if problems:
+        raise ImpossibleWish("a git source is not what is asked of its package", details=problems)
+
+
+def resolved(archive: Archive) -> uv.Resolved:
+    """As if uv had found it."""
+    file = uv.File(archive.path.name, archive.path.as_uri(), archive.sha256)
+    return uv.Resolved(archive.source.package, archive.version, (), file)
+
+
+def row(package: Package, archives: tuple[Archive, ...]) -> Package:
+    """The package of a lock, and where it is from if that is one of the archives."""
+    for archive in archives:
+        if archive.source.package == package.name:
+            origin = {"git": archive.source.git, "ref": archive.source.ref, "commit": archive.commit}
+            return package.model_copy(update={"index": "", **origin})
+    return package
 
 
 def _of(source: GitSource, kept: Package | None, site: Site, store: Store, say: Callable[[str], None]) -> Archive:
@@ -168,7 +208,8 @@ def _read(archive: Archive, problems: list[str]) -> Archive:
         version = str(Version(version))
     requires = source.requires
     if requires is None and project and "dependencies" not in project.get("dynamic", ()):
-        requires = tuple(str(line) for line in project.get("dependencies", ()))
+        lines = project.get("dependencies", [])
+        requires = tuple(map(str, lines)) if isinstance(lines, list) else (str(lines),)
         problems += [
             f"{name}: its pyproject.toml asks for {line!r}, which no index has: write requires:"
             for line in requires if not _plain(line)

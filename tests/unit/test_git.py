@@ -192,6 +192,27 @@ def test_a_context_gets_its_archive_again(repository: Repository, desk: Desk) ->
         sources.restore(other, desk.site, desk.store)
 
 
+def test_one_commit_alone_from_a_server_that_can(
+    repository: Repository, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the same bytes as from one that cannot; a commit that is gone is told in the same words."""
+    repository.commit({"README": "first\n"})
+    old = desk.lock(repository.package("1.0"))
+    new = desk.lock(repository.package("1.1"))
+    calls: list[list[str]] = []
+    run = git._run
+    monkeypatch.setattr(git, "_run", lambda arguments, env: calls.append(arguments) or run(arguments, env))
+    desk.empty()
+    with repositories.smart(repository) as desk.url:
+        assert desk.lock(old.commit).sha256 == old.sha256
+        assert desk.lock().sha256 == new.sha256
+        fetches = [call for call in calls if "fetch" in call]
+        assert len(fetches) == 2 and all("--depth=1" in call for call in fetches)
+        repository.forget(new.commit)
+        with pytest.raises(Surroundings, match=f"has no commit {new.commit}"):
+            desk.lock(new.commit)
+
+
 def test_what_has_to_be_said_in_the_profile(repository: Repository, desk: Desk) -> None:
     repository.commit({"setup.py": "raise SystemExit('nobody runs this')\n"})
     with pytest.raises(UsageError) as error:

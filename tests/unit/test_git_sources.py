@@ -12,8 +12,8 @@ from imagekit import project, render
 from imagekit.built import key
 from imagekit.compat.resolve import resolve
 from imagekit.errors import Error, ImpossibleWish, UsageError
-from imagekit.lock import make
 from imagekit.lock import model as locks
+from imagekit.lock import sources
 from imagekit.lock.sources import Archive
 from imagekit.plan import plan
 from imagekit.profile import Profile, Wishes, load
@@ -202,18 +202,18 @@ def archive(r: Resolution, version: str = "1.0") -> Archive:
 
 def test_what_pyproject_toml_says_is_resolved_and_the_lock_keeps_what_was_asked() -> None:
     r = resolved(source())
-    told = make._told(r, (archive(r),))
+    told = sources.told(r, (archive(r),))
     assert told.builds[0].requires == ("six",) and r.builds[0].requires == ()
-    found = make._from_git(samples.package("acme-clip", "1.0"), (archive(r),))
+    found = sources.row(samples.package("acme-clip", "1.0"), (archive(r),))
     assert (found.git, found.ref, found.commit, found.index) == (URL, "main", COMMIT, "")
 
 
 def test_another_version_than_somebody_asks_for() -> None:
     r = resolve(profile(source()), Wishes(packages=("acme-clip >=2",)))
     with pytest.raises(ImpossibleWish, match="not what is asked") as error:
-        make._check_sources(r.wants, (archive(r),))
+        sources.check(r.wants, (archive(r),))
     assert "--with: acme-clip >=2" in str(error.value) and "1.0" in str(error.value)
-    make._check_sources(r.wants, (archive(r, "2.1"),))
+    sources.check(r.wants, (archive(r, "2.1"),))
 
 
 def test_golden() -> None:
