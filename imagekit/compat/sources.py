@@ -15,6 +15,9 @@ from imagekit.project import Line
 from imagekit.resolution import GitSource as Asked
 from imagekit.resolution import SourceBuild
 
+ENV = {"CFLAGS": "-g0", "CXXFLAGS": "-g0"}
+"""Symbols for a debugger hold the folder of the build, which has another name each time."""
+
 Found = dict[str, tuple[GitSource, str]]
 """Package -> the entry, and the profile, file or overlay that has it."""
 
@@ -80,10 +83,11 @@ def builds(found: Found, facts: Facts, suite: str) -> list[SourceBuild]:
     rows = []
     for name, (entry, _) in found.items():
         recipe = facts.recipe(name, entry.version)
-        row = SourceBuild(package=name, requires=tuple(entry.requires or ()), apt_build=tuple(entry.apt_build))
+        requires = tuple(entry.requires or ())
+        row = SourceBuild(package=name, requires=requires, env=ENV, apt_build=tuple(entry.apt_build))
         if recipe:
             row = row.model_copy(update={
-                "env": dict(recipe.env), "apt_runtime": recipe.apt_runtime.get(suite, ()),
+                "env": {**ENV, **recipe.env}, "apt_runtime": recipe.apt_runtime.get(suite, ()),
                 "apt_build": tuple(sorted({*entry.apt_build, *recipe.apt_build.get(suite, ())})),
                 "cpu_level": recipe.cpu_level, "formats": recipe.formats,
             })  # fmt: skip

@@ -126,3 +126,39 @@ def test_a_wheel_of_another_version_is_told(room: Room, repository: Repository) 
     assert done.returncode == 6
     assert "acme-clip was locked as 2.0, and its source gives" in done.stderr
     assert "acme_clip-1.0-py3-none-any.whl" in done.stderr
+
+
+COMPILED = {
+    "pyproject.toml": (
+        '[build-system]\nrequires = ["setuptools", "setuptools_scm"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[project]\nname = "acme-clip"\ndynamic = ["version"]\ndependencies = ["six"]\n[tool.setuptools_scm]\n'
+    ),
+    "setup.py": (
+        "from setuptools import Extension, setup\n"
+        'setup(packages=["acme_clip"], ext_modules=[Extension("acme_clip._fast", ["fast.c"])])\n'
+    ),
+    "fast.c": (
+        '#include <Python.h>\nstatic struct PyModuleDef fast = {PyModuleDef_HEAD_INIT, "_fast", 0, -1, 0};\n'
+        "PyMODINIT_FUNC PyInit__fast(void) { return PyModule_Create(&fast); }\n"
+    ),
+    "acme_clip/__init__.py": "from . import _fast\n",
+}  # fmt: skip
+"""A package that compiles, and takes its version from tags, which an archive does not have."""
+
+
+def test_an_overlay_with_a_source_that_compiles(room: Room, repository: Repository) -> None:
+    repository.commit(COMPILED)
+    repository.tag("v1.2")
+    path, _ = room.profile("")
+    tools = "apt_build: [gcc, libc6-dev, python3-dev]"
+    (room.folder / "acme.yaml").write_text(
+        f'sources:\n  acme-clip: {{git: {repository.url}, ref: v1.2, version: "1.2", {tools}}}\n'
+    )
+    image = room.good("build", path, "--overlay", "acme.yaml").stdout.strip()
+    program = "import acme_clip._fast, importlib.metadata as m; print(m.version('acme-clip'))"
+    assert docker("run", "--rm", "--network=none", image, "python", "-c", program) == "1.2"
+    assert docker("run", "--rm", "--network=none", image, "sh", "-c", "which gcc || true") == ""
+    classic = room.good("build", path, "--overlay", "acme.yaml", "--engine", "classic", "--no-test").stdout.strip()
+    ours, theirs = files_of(image), files_of(classic)
+    assert {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)} == set()
+    docker("rmi", "-f", image, classic)

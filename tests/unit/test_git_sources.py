@@ -11,6 +11,7 @@ import update
 from imagekit import project, render
 from imagekit.built import key
 from imagekit.compat.resolve import resolve
+from imagekit.compat.sources import ENV
 from imagekit.errors import Error, ImpossibleWish, UsageError
 from imagekit.lock import model as locks
 from imagekit.lock import sources
@@ -56,7 +57,7 @@ def test_a_source_is_a_package_with_a_recipe() -> None:
     (asked,), (build,) = r.sources, r.builds
     assert (asked.package, asked.git, asked.ref, asked.version) == ("acme-clip", URL, "main", "1.0")
     assert asked.requires == ("six",) and asked.build_requires == ("setuptools <81",) and asked.why == "profile mine"
-    assert (build.package, build.requires, build.apt_build, build.env) == ("acme-clip", ("six",), ("g++",), {})
+    assert (build.package, build.requires, build.apt_build, build.env) == ("acme-clip", ("six",), ("g++",), ENV)
     assert "acme-clip" in [want.requirement for want in r.wants]
 
 
@@ -69,7 +70,7 @@ def test_nothing_else_knows_of_them() -> None:
 
 def test_a_recipe_of_the_facts_counts_for_a_checkout_too() -> None:
     (build,) = resolved(source(", requires: [], apt_build: [libaio-dev]", name="DeepSpeed")).builds
-    assert build.env == {"DS_BUILD_OPS": "0"} and build.requires == () and build.apt_build == ("libaio-dev",)
+    assert build.env == {**ENV, "DS_BUILD_OPS": "0"} and build.requires == () and build.apt_build == ("libaio-dev",)
 
 
 @pytest.mark.parametrize(("entry", "says"), [
