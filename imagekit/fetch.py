@@ -1,7 +1,8 @@
 """Files of a lock into the wheel store: for builders that have no secrets, and from indexes that no stage may see.
 
 A routed index is read by its own pages. Where the files of the default index are, uv is asked: it knows that index
-when nobody configured one, and everything is pinned, so it can only answer with what is locked.
+when nobody configured one, and everything is pinned, so it can only answer with what is locked. An archive of a git
+source is made again from its repository.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import IO
 
 from imagekit import amounts, index
 from imagekit.errors import Surroundings
-from imagekit.lock import uv
+from imagekit.lock import sources, uv
 from imagekit.lock.model import Lock, Package, Tool
 from imagekit.resolution import Want
 from imagekit.site import Site
@@ -43,11 +44,15 @@ def into(
     say: Callable[[str], None],
 ) -> dict[str, Package]:
     """Fetch what a context needs and the store lacks: path in the context -> file of the store, tools among them."""
-    packages = [_Pin(p.name, p.version, (p.sha256,), p.index, p.file) for p in wheels.values()]
+    here = [p for p in wheels.values() if p.git]
+    packages = [_Pin(p.name, p.version, (p.sha256,), p.index, p.file) for p in wheels.values() if not p.git]
     folders = {folder: [_tool(tool, site) for tool in found] for folder, found in tools.items()}
     size = sum(p.size for p in {p.sha256: p for p in wheels.values()}.values() if not store.find(p.sha256))
-    if any(not _held(store, pin) for pins in (packages, *folders.values()) for pin in pins):
+    lacking = any(not store.find(package.sha256) for package in here)
+    if lacking or any(not _held(store, pin) for pins in (packages, *folders.values()) for pin in pins):
         say(f"Python files of the context, {amounts.size(size)}, into the wheel store")
+    for package in here:
+        sources.restore(package, site, store)
     for pins in (packages, *folders.values()):  # each by itself: a tool may have another version than a package
         _fetch(store, pins, lock, site)
     placed = dict(wheels)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from imagekit import strict_yaml, trust
+from imagekit import git_source, strict_yaml, trust
 from imagekit.errors import UsageError
+from imagekit.git_source import GitSource
+from imagekit.git_source import Name as SourceName
 from imagekit.profile_fields import (
     AptComponent,
     AptName,
@@ -53,6 +55,7 @@ class Overlay(_Model):
     name: str
     about: Line = ""
     packages: list[Pep508] = Field(default_factory=list)
+    sources: dict[SourceName, GitSource] = Field(default_factory=dict)
     apt: list[AptName] = Field(default_factory=list)
     apt_sources: list[AptSource] = Field(default_factory=list)
     trust: list[Source] = Field(default_factory=list)
@@ -108,7 +111,7 @@ def load(paths: tuple[str, ...], chosen: Mapping[str, str]) -> tuple[Overlay, ..
         known = [key for key in Overlay.model_fields if key not in ("name", "path", "places")]
         other = {key: f"an overlay adds to a profile and does not set this{place}" for key, place in chosen.items()}
         wrong = _name_problems(path.stem, [overlay.name for overlay in found])
-        wrong += strict_yaml.problems(document, Overlay, known, other)
+        wrong += strict_yaml.problems(document, Overlay, known, other) or git_source.twice(document)
         if not wrong:
             places = {".".join(place): document.where(*place) for place in document.lines}
             overlay = Overlay(name=path.stem, path=name, places=places, **document.raw)

@@ -14,8 +14,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagekit import overlay, resources, strict_yaml
+from imagekit import git_source, overlay, resources, strict_yaml
 from imagekit.errors import UsageError
+from imagekit.git_source import GitSource
+from imagekit.git_source import Name as SourceName
 from imagekit.overlay import Overlay
 from imagekit.profile_fields import (
     AptName,
@@ -62,10 +64,12 @@ class Profile(_Model):
     """What the image stands on: distro:SUITE or image:REFERENCE."""
     packages: list[Pep508] = Field(default_factory=list)
     """Python packages (PEP 508), no URLs. torchvision and torchaudio follow torch and need no version."""
+    sources: dict[SourceName, GitSource] = Field(default_factory=dict)
+    """Package -> the git repository that it is built from. It needs no line in `packages`."""
     replace: dict[str, str] = Field(default_factory=dict)
     """A: B. A is left out of the resolution, B is installed, a file-less A stands in for it."""
     remove: list[str] = Field(default_factory=list)
-    """Names taken out of packages, apt, features and replace of this file and its parents."""
+    """Names taken out of packages, sources, apt, features and replace of this file and its parents."""
     apt: list[AptName] = Field(default_factory=list)
     """Distribution packages."""
     features: list[str] = Field(default_factory=list)
@@ -188,7 +192,7 @@ def _find(name: str, child: Path | None) -> Path:
 
 def _check(document: strict_yaml.Document) -> list[str]:
     known = [key for key in Profile.model_fields if key not in _NOT_KEYS]
-    return strict_yaml.problems(document, Profile, known, {})
+    return strict_yaml.problems(document, Profile, known, {}) or git_source.twice(document)
 
 
 def _places(chain: list[strict_yaml.Document]) -> dict[str, str]:
@@ -198,15 +202,23 @@ def _places(chain: list[strict_yaml.Document]) -> dict[str, str]:
         places |= {key: document.where(key) for key in document.raw}
         for number, line in enumerate(document.raw.get("packages", [])):
             places[str(line)] = document.where("packages", number)
+        for name in document.raw.get("sources", {}):
+            places[f"sources.{canonicalize_name(name)}"] = document.where("sources", name)
     return places
 
 
 def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
     """The child's entry replaces the parent's: by key for mappings, by normalised name for lists of packages."""
     merged = dict(parent)
+    sourced = {canonicalize_name(name) for name in child.get("sources", {})}
+    packaged = {_name(line) for line in child.get("packages", [])}
+    merged["packages"] = [line for line in parent.get("packages", []) if _name(line) not in sourced]
+    merged["sources"] = {n: v for n, v in parent.get("sources", {}).items() if canonicalize_name(n) not in packaged}
     for key, value in child.items():
         if key == "packages":
-            merged[key] = list(({_name(p): p for p in parent.get(key, [])} | {_name(p): p for p in value}).values())
+            merged[key] = list(({_name(p): p for p in merged[key]} | {_name(p): p for p in value}).values())
+        elif key == "sources":
+            merged[key] = {n: v for n, v in merged[key].items() if canonicalize_name(n) not in sourced} | value
         elif key == "expects" or isinstance(value, dict):
             merged[key] = {**parent.get(key, {}), **value}
         elif isinstance(value, list):
@@ -216,6 +228,7 @@ def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
     gone = {canonicalize_name(name) for name in child.get("remove", [])}
     for key in ("packages", "apt", "features"):
         merged[key] = [entry for entry in merged.get(key, []) if _name(entry) not in gone]
+    merged["sources"] = {n: v for n, v in merged["sources"].items() if canonicalize_name(n) not in gone}
     merged["replace"] = {a: b for a, b in merged.get("replace", {}).items() if canonicalize_name(b) not in gone}
     merged["remove"] = []
     return merged

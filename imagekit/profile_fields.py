@@ -23,7 +23,8 @@ def _requirement(value: str) -> str:
     except InvalidRequirement as error:
         raise ValueError(f"{value!r} is not a requirement (PEP 508): {str(error).splitlines()[0]}") from None
     if requirement.url:
-        raise ValueError(f"{value!r} names a URL; a profile never names a source, a site file does")
+        said = "sources: takes a git repository" if requirement.url.startswith("git+") else "a site file names indexes"
+        raise ValueError(f"{value!r} names a URL; {said}")
     return value
 
 

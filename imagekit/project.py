@@ -14,6 +14,7 @@ from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from imagekit import repository
 from imagekit.errors import UsageError
 
 _SOURCE = "where packages come from is said by the site file"
@@ -37,10 +38,17 @@ class Line:
     """file:line"""
     hashes: tuple[str, ...] = ()
     """sha256 of the files that would do; empty where the line names none."""
+    git: str = ""
+    """Address of the repository of a line `name @ git+address@ref`; its text is the name then."""
+    ref: str = ""
 
     @property
     def name(self) -> str:
         return canonicalize_name(Requirement(self.text).name)
+
+    @property
+    def shown(self) -> str:
+        return f"{self.text} @ git+{self.git}@{self.ref}" if self.git else self.text
 
 
 def requirements(folder: Path, names: list[str], python: str) -> list[Line]:
@@ -56,8 +64,8 @@ def requirements(folder: Path, names: list[str], python: str) -> list[Line]:
     first: dict[str, Line] = {}
     for line in found:
         other = first.setdefault(line.name, line)
-        if other.text != line.text:
-            problems.append(f"{line.where}: {line.text}: {other.where} has {other.text}")
+        if (other.text, other.git, other.ref) != (line.text, line.git, line.ref):
+            problems.append(f"{line.where}: {line.shown}: {other.where} has {other.shown}")
     if problems:
         raise UsageError("the requirements hold what imagekit does not take", details=problems)
     return found
@@ -116,7 +124,9 @@ def _line(line: str, where: str, python: str) -> Line | None:
     if wrong:
         raise ValueError(f"{wrong[0][:60]}: " + ("only sha256 is compared" if "--hash" in wrong[0] else _HOW))
     text = re.split(r"\s--?[a-z]", line)[0].strip()
-    if "://" in text or text.startswith("git+"):
+    if "git+" in text:
+        return _git(text, where, bool(hashes))
+    if "://" in text:
         raise ValueError(f"{_shown(text)} names a URL: {_SOURCE}")
     if text.startswith((".", "/", "~")) or re.search(r"\.(whl|zip|tar\.(gz|bz2|xz))$", text):
         raise ValueError(f"{text}: {_LOCAL}")
@@ -130,6 +140,18 @@ def _line(line: str, where: str, python: str) -> Line | None:
         requirement.marker = None
         text = str(requirement)
     return Line(text, where, hashes)
+
+
+def _git(text: str, where: str, hashes: bool) -> Line:
+    try:
+        found = repository.named(text)
+    except ValueError as error:
+        raise ValueError(f"{_shown(text)} {error}") from None
+    if found is None:
+        raise ValueError(f"{_shown(text)} names a URL: a git repository is NAME @ git+URL@REF, or one of sources:")
+    if hashes:
+        raise ValueError(f"{_shown(text)}: a git repository has no hash of a file; the lock has its commit")
+    return Line(found[0], where, git=found[1], ref=found[2])
 
 
 def _sha256(option: str) -> bool:

@@ -76,8 +76,11 @@ def context(lock: Lock, *, dialect: str = "buildkit", link: bool = True, own: di
         files[f"wheels/{group}/requirements.txt"] = File("".join(lines).encode())
     for package in lock.packages:
         if package.kind == "sdist":
-            source = f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n"
-            files[f"sources/{package.name}/source.txt"] = File(source.encode())
+            # an index names a file by its version, an archive of a commit is named by the commit
+            name, at = package.name, f" @ file:///build/{package.file}" if package.git else f"=={package.version}"
+            files[f"sources/{name}/source.txt"] = File(f"{name}{at} --hash=sha256:{package.sha256}\n".encode())
+            if package.git:
+                wheels[f"sources/{package.name}/{package.file}"] = package
             requires = _requirements(lock.build_requires[package.name]) + _pip(lock)
             files[f"sources/{package.name}/requires.txt"] = File(requires.encode())
             if offline:
@@ -140,8 +143,9 @@ def write(rendered: Context, folder: Path, store_path: Any) -> None:
             import shutil
 
             shutil.copyfile(source, target)
+    held = {folder / path for path in rendered.wheels}
     for place in [folder, *folder.rglob("*")]:
-        if place.suffix != ".whl":  # may be a hard link into the store
+        if place not in held:  # may be a hard link into the store
             _date(place, EPOCH)
 
 

@@ -40,6 +40,7 @@ _REASONS = {
     "--prefer-binary": "wheels are taken wherever there are any",
 }
 _SOURCE = "where packages come from is said by a site file (docs/site.md)"
+_GIT = "a git repository goes under `sources:` (docs/profiles.md)"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def read(path: Path, python: str) -> Read:
         if text != line:
             result.left.append(Left(where, f"{text.split()[0]} ... --hash", "the lock has hashes of its own"))
         if re.match(r"[\w+]+://|\.{0,2}/|file:", text) or text.endswith((".whl", ".tar.gz", ".zip")):
-            result.left.append(Left(where, _shown(text), f"a URL or a file: {_SOURCE}"))
+            result.left.append(Left(where, _shown(text), _GIT if "git+" in text else f"a URL or a file: {_SOURCE}"))
             continue
         try:
             asked = Requirement(text)
@@ -94,7 +95,8 @@ def read(path: Path, python: str) -> Read:
 def _requirement(where: str, asked: Requirement, python: str, result: Read) -> None:
     name = canonicalize_name(asked.name)
     if asked.url:
-        result.left.append(Left(where, _shown(str(asked)), f"names a URL: {_SOURCE}"))
+        because = _GIT if asked.url.startswith("git+") else f"names a URL: {_SOURCE}"
+        result.left.append(Left(where, _shown(str(asked)), because))
     elif asked.marker and not _holds(asked.marker, python):
         result.left.append(Left(where, str(asked), f"for other platforms than Linux on x86_64 with Python {python}"))
     elif name in FAMILY:

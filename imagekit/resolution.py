@@ -60,6 +60,24 @@ class SourceBuild(_Model):
     formats: tuple[str, ...] = ()
 
 
+class GitSource(_Model):
+    """A package that comes from a git repository. Its row in `builds` says how it is built."""
+
+    package: str
+    git: str
+    """Address of the repository, without a login."""
+    ref: str
+    """Tag, branch or commit."""
+    version: str = ""
+    """Empty where its pyproject.toml is to say it."""
+    requires: tuple[str, ...] | None = None
+    """Its run-time requirements (PEP 508); None where its pyproject.toml is to say them."""
+    build_requires: tuple[str, ...] = ()
+    """On top of those of its pyproject.toml."""
+    why: str
+    """The profile, overlay or requirements file that names it."""
+
+
 class AptSource(_Model):
     """An archive of distribution packages that an overlay names. It stays in the image."""
 
@@ -100,6 +118,7 @@ class Resolution(_Model):
     constraints: tuple[Want, ...] = ()
     replace: dict[str, str] = Field(default_factory=dict)
     builds: tuple[SourceBuild, ...] = ()
+    sources: tuple[GitSource, ...] = ()
     apt: tuple[str, ...] = ()
     pip_wheel: str = "python3-pip-whl"
     """Distribution package that has pip as a wheel: what the builder stage starts with."""

@@ -59,6 +59,12 @@ def check_lock(profile: Profile, locked: Mapping[str, str], path: str) -> None:
             for theirs, place in pins.get(_name(line), []):
                 if _exact(line) and not _together(theirs, line):
                     problems.append(f"{overlay.place('packages', number)}: {line} is in the way of {place}: {theirs}")
+        for name in map(canonicalize_name, overlay.sources):
+            own = {canonicalize_name(source) for source in profile.sources}
+            problems += [
+                f"{overlay.path}: sources: {name} is in the way of {place}: {theirs} from an index"
+                for theirs, place in pins.get(name, []) if name not in own
+            ]  # fmt: skip
     if problems:
         raise ImpossibleWish(
             "an overlay adds to a profile and does not change what its lock has pinned", details=problems,

@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from imagekit import project
-from imagekit.compat import bases, overlaid, spelling
+from imagekit.compat import bases, overlaid, sources, spelling
 from imagekit.compat.choose import Asked, Choice, best
 from imagekit.compat.facts import Facts, Feature, load
 from imagekit.compat.refuse import refusal
@@ -50,8 +50,11 @@ def resolve(
     preferred = _asked(profile, named if wishes.base else suite)
     choice = _choose(facts, asked, preferred)
     features = _features(profile, wishes, facts)
-    wants = _wants(profile, wishes, choice, features)
-    builds = _builds(wants, facts, choice.system.suite)
+    lines = project.requirements(Path(profile.folder or "."), profile.requirements, choice.system.python)
+    from_git = sources.of(profile, lines)
+    wants = _wants(profile, wishes, choice, features, lines, from_git)
+    builds = _builds([want for want in wants if _name(want) not in from_git], facts, choice.system.suite)
+    builds += sources.builds(from_git, facts, choice.system.suite)
     apt = _apt(profile, choice, features, base)
     checked = _review(facts, choice, apt, wants)
     if checked.refused:
@@ -74,6 +77,7 @@ def resolve(
         constraints=tuple(checked.holds),
         replace={canonicalize_name(a): canonicalize_name(b) for a, b in profile.replace.items()},
         builds=tuple(builds),
+        sources=sources.asked(from_git),
         apt=apt,
         pip_wheel=choice.system.pip_wheel,
         features=tuple(feature.name for feature in features),
@@ -153,20 +157,24 @@ def _features(profile: Profile, wishes: Wishes, facts: Facts) -> list[Feature]:
     return [feature for feature in facts.features if feature.name in wanted]
 
 
-def _wants(profile: Profile, wishes: Wishes, choice: Choice, features: list[Feature]) -> list[Want]:
+def _wants(
+    profile: Profile, wishes: Wishes, choice: Choice, features: list[Feature], lines: list[project.Line],
+    from_git: sources.Found,
+) -> list[Want]:  # fmt: skip
     release = choice.release
     wants = {"torch": Want(requirement=f"torch=={release.version}", why="the torch that was chosen")}
     wants["pip"] = Want(requirement="pip", why="the image contract: others build on this image")
-    sources = [(f"feature {feature.name}", line) for feature in features for line in feature.packages]
-    sources += [(f"profile {profile.name}", line) for line in profile.packages]
-    lines = project.requirements(Path(profile.folder or "."), profile.requirements, choice.system.python)
+    asked = [(f"feature {feature.name}", line) for feature in features for line in feature.packages]
+    asked += [(f"profile {profile.name}", line) for line in profile.packages]
+    asked += [(why, name) for name, (_, why) in from_git.items() if not why.startswith("overlay ")]
     overlaid.check(profile, [(line.text, line.where) for line in lines])
-    sources += [(f"file {line.where.split(':')[0]}", line.text) for line in lines]
-    sources += [(f"overlay {overlay.name}", line) for overlay in profile.overlays for line in overlay.packages]
-    sources += [("--with", line) for line in wishes.packages]
+    asked += [(f"file {line.where.split(':')[0]}", line.text) for line in lines]
+    asked += [(f"overlay {overlay.name}", line) for overlay in profile.overlays for line in overlay.packages]
+    asked += [(why, name) for name, (_, why) in from_git.items() if why.startswith("overlay ")]
+    asked += [("--with", line) for line in wishes.packages]
     follow = {"torchvision": release.torchvision, "torchaudio": release.torchaudio}
     problems = []
-    for why, line in sources:
+    for why, line in asked:
         try:
             requirement = Requirement(line)
         except InvalidRequirement as error:
@@ -175,7 +183,7 @@ def _wants(profile: Profile, wishes: Wishes, choice: Choice, features: list[Feat
             ) from None
         name = canonicalize_name(requirement.name)
         if requirement.url:
-            raise UsageError(f"{why}: {line!r} names a URL", hint="a site file says where packages come from")
+            raise UsageError(f"{why}: {line!r} names a URL", hint="sources: of a profile takes git repositories")
         given = {"torch": release.version, **follow}.get(name)
         allowed = SpecifierSet(str(requirement.specifier))
         if given is None:

@@ -17,8 +17,9 @@ from packaging.version import Version
 
 from imagekit import index
 from imagekit.errors import ImpossibleWish, Surroundings
-from imagekit.lock import standin, uv
+from imagekit.lock import sources, standin, uv
 from imagekit.lock.model import Lock, Package, Tool
+from imagekit.lock.sources import Archive
 from imagekit.resolution import Resolution, Want
 from imagekit.site import Site, tomllib
 from imagekit.wheels import Store
@@ -31,14 +32,15 @@ def make(
     *,
     hidden: tuple[Want, ...] = (),
     holds: tuple[Want, ...] = (),
+    archives: tuple[Archive, ...] = (),
     previous: Lock | None = None,
     upgrade: bool = False,
     upgrade_packages: tuple[str, ...] = (),
 ) -> Lock:
     """Resolve, and pin every artefact.
 
-    `hidden` and `holds` are what the facts add and hold. Versions of `previous` are kept while they fit, unless told to
-    upgrade.
+    `hidden` and `holds` are what the facts add and hold, `archives` what was found for the git sources. Versions of
+    `previous` are kept while they fit, unless told to upgrade.
 
     Raises ImpossibleWish (no versions fit, or only a source with no recipe), Surroundings (an index does not answer).
     """
@@ -46,25 +48,29 @@ def make(
     old = {} if upgrade or previous is None else {p.name: p.version for p in previous.packages if p.kind != "standin"}
     prefer = {name: version for name, version in old.items() if name not in fresh}
     wants, held = (*resolution.wants, *hidden), (*resolution.constraints, *holds)
+    asked, resolution = resolution, sources.told(resolution, archives)
+    sources.check(wants, archives)
     with ThreadPoolExecutor() as pool:  # each of these waits for uv and for the index, not for the others
         tools = pool.submit(_tools, [f"uv=={_uv_version()}"], resolution, site)
-        found = _resolve(resolution, site, wants, held, prefer)
+        found = [*_resolve(resolution, site, wants, held, prefer), *map(sources.resolved, archives)]
         checked = pool.submit(_check_replacements, resolution, site, wants, found)
         packages = _packages(resolution, site, found, hidden)
         checked.result()
-    sources = {
+    sdists = {
         package.name: entry.sdist for package, entry in zip(packages, found, strict=True) if package.kind == "sdist"
     }
     build_requires = {}
-    for name, sdist in sources.items():
+    for name, sdist in sdists.items():
         assert sdist is not None
         owner = site.route(name) or "pypi"
         path = store.add(sdist.name, sdist.sha256, lambda url=sdist.url, owner=owner: index.get(site, owner, url))  # type: ignore[misc]
-        build_requires[name] = _tools(_build_requires(path), resolution, site)
+        more = [line for source in resolution.sources if source.package == name for line in source.build_requires]
+        build_requires[name] = _tools([*_build_requires(path), *more], resolution, site)
+    packages = [sources.row(package, archives) for package in packages]
     packages += [_standin(a, b, packages, store) for a, b in sorted(resolution.replace.items())]
     return Lock(
         created=date.today().isoformat(),
-        resolution=resolution,
+        resolution=asked,
         hidden=hidden,
         packages=tuple(sorted(packages, key=lambda package: package.name)),
         tools=tools.result(),
@@ -87,10 +93,15 @@ def _resolve(
     direct one, and everything is resolved again: a name that belongs to a private index never comes from another.
     """
     recipes = {build.package: build for build in resolution.builds}
-    built = tuple(_routed(want, site) for want in asked if _name(want) in recipes)
+    from_git = {source.package for source in resolution.sources}
+    built = tuple(_routed(want, site) for want in asked if _name(want) in recipes.keys() - from_git)
     wants = tuple(_routed(want, site) for want in asked if _name(want) not in recipes)
-    needed = (Want(requirement=line, why=build.package) for build in resolution.builds for line in build.requires)
-    wants += tuple(_routed(want, site) for want in needed)
+    needed = (
+        Want(requirement=line, why=build.package, index=_torch_index(line, resolution))
+        for build in resolution.builds
+        for line in build.requires
+    )
+    wants += tuple(_routed(want, site) for want in needed if _name(want) not in recipes)
     constraints = tuple(hold.requirement for hold in holds)
     excludes = (*resolution.replace, *recipes)
     with ThreadPoolExecutor() as pool:
@@ -104,6 +115,12 @@ def _resolve(
             wants += tuple(
                 Want(requirement=s.name, why=", ".join(s.needed_by), index=site.route(s.name)) for s in strays
             )
+
+
+def _torch_index(line: str, resolution: Resolution) -> str:
+    """What is built with torch comes from torch's index."""
+    family = ("torch", "torchvision", "torchaudio")
+    return resolution.torch_index if canonicalize_name(Requirement(line).name) in family else "pypi"
 
 
 def _name(want: Want) -> str:
@@ -207,7 +224,7 @@ def _build_requires(sdist: Path) -> list[str]:
 
 
 def _tools(requires: list[str], resolution: Resolution, site: Site) -> tuple[Tool, ...]:
-    bare = resolution.model_copy(update={"builds": (), "replace": {}})
+    bare = resolution.model_copy(update={"builds": (), "sources": (), "replace": {}})
     found = _resolve(bare, site, tuple(Want(requirement=line, why="build") for line in requires), (), {})
     result = []
     for entry in found:

@@ -35,7 +35,13 @@ class Package(_Model):
     size: int = 0
     """Bytes of the file."""
     index: str = ""
-    """Name of the index, never its URL; empty for a stand-in, which imagekit makes itself."""
+    """Name of the index, never its URL; empty for a stand-in, which imagekit makes itself, and for a git source."""
+    git: str = ""
+    """Address of the repository that a git source comes from, as the profile names it."""
+    ref: str = ""
+    """What was asked of that repository."""
+    commit: str = ""
+    """What `ref` was when it was locked: 40 digits."""
     needed_by: tuple[str, ...] = ()
     """Other packages, or the profile, wish or fact that asked for it."""
 

@@ -12,7 +12,7 @@ import cli_page
 
 from imagekit import own_files, render, resources
 from imagekit.compat.resolve import resolve
-from imagekit.lock.model import Lock, file_name, read
+from imagekit.lock.model import Lock, Package, file_name, read
 from imagekit.profile import Wishes, load
 
 HERE = Path(__file__).parent
@@ -40,6 +40,22 @@ def with_overlay() -> str:
     return render.context(lock, own=own_files.of(profile)).dockerfile
 
 
+def with_a_git_source() -> str:
+    """tiny with a package out of a repository, out of tiny's lock: nothing is fetched."""
+    lock = lock_of("tiny")
+    assert lock is not None
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    package = Package(
+        name="acme-clip", version="1.0", kind="sdist", file=f"acme-clip-{commit}.tar", sha256="0" * 64, size=10240,
+        git="https://git.example/acme/clip.git", ref="v1.0", commit=commit,
+    )  # fmt: skip
+    resolution = resolve(load(str(HERE / "tiny-git")), Wishes())
+    lock = lock.model_copy(update={
+        "resolution": resolution, "packages": (package, *lock.packages), "build_requires": {"acme-clip": lock.tools},
+    })  # fmt: skip
+    return render.context(lock).dockerfile
+
+
 def for_the_classic_builder() -> str:
     lock = lock_of("tiny")
     assert lock is not None
@@ -47,7 +63,10 @@ def for_the_classic_builder() -> str:
 
 
 def main() -> None:
-    for name, made in {"tiny-acme": with_overlay, "tiny-classic": for_the_classic_builder}.items():
+    made_here = {
+        "tiny-acme": with_overlay, "tiny-classic": for_the_classic_builder, "tiny-git": with_a_git_source,
+    }  # fmt: skip
+    for name, made in made_here.items():
         path = HERE / name / "Dockerfile"
         path.parent.mkdir(exist_ok=True)
         old = path.read_text() if path.is_file() else ""

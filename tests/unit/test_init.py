@@ -69,7 +69,7 @@ def test_every_line_is_taken_or_left_out_with_a_reason() -> None:
     assert list(why) == lines
     assert "the lock has hashes" in why["7"] and "follows torch" in why["11"] and "follows torch" in why["13"]
     assert "other platforms" in why["14"] and "Python 3.11" in why["15"] and "files:" in why["17"]
-    assert "site file" in why["19"] and "site file" in why["24"] and "the lock pins" in why["23"]
+    assert "sources:" in why["19"] and "site file" in why["24"] and "the lock pins" in why["23"]
     assert [hint for hint in found.hints if "opencv-python-headless" in hint]
     assert "secret" not in str(found.left)
 
