@@ -65,8 +65,10 @@ def _run(channel: Any, command: str) -> None:
         while data := os.read(stdout.fileno(), 1 << 16):
             channel.sendall(data)
         channel.shutdown_write()
-    channel.send_exit_status(process.wait())
-    channel.close()
+    code = process.wait()
+    with contextlib.suppress(OSError, EOFError):  # the client is gone
+        channel.send_exit_status(code)
+        channel.close()
 
 
 @contextlib.contextmanager
