@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagekit import amounts, base, locking, pipeline, record, scratch, tag
+from imagekit import amounts, base, pipeline, record, scratch, tag, wheels
 from imagekit import report as reports
 from imagekit.built import Shelf, sources, stage
 from imagekit.engines import buildkit, classic
@@ -188,7 +188,7 @@ def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image:
     log = _log(lock)
     _check_disk(lock, engine)
     started = time.monotonic()
-    shelf = Shelf(cache() / "built", locking.store())
+    shelf = Shelf(cache() / "built", wheels.store())
     arguments = {"BASE": base_image, "SOURCE_DATE_EPOCH": str(lock.epoch)}
     build = functools.partial(
         buildkit.build, network=site.settings.build.network, proxies=site.build_proxies(), hide=site.hosts

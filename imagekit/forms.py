@@ -7,6 +7,7 @@ something else.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from pydantic import AfterValidator
 
@@ -27,4 +28,11 @@ def matching(pattern: str, what: str, *, empty: bool = False) -> AfterValidator:
 def one_line(value: str) -> str:
     if not value.isprintable():
         raise ValueError("must be one line of printable text")
+    return value
+
+
+def in_quotes(value: Any) -> Any:
+    """For what YAML would read as a number, before it is a text."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise ValueError(f'YAML reads {value} as a number, so 3.10 would become 3.1: write it in quotes, "{value}"')
     return value

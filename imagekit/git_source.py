@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -12,28 +11,24 @@ from packaging.version import Version as Parsed
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from imagekit import repository
+from imagekit.forms import in_quotes, matching
 from imagekit.profile_fields import AptName, Pep508
+from imagekit.resolution import FAMILY
 from imagekit.strict_yaml import Document
 
-CHOSEN = ("torch", "torchvision", "torchaudio", "pip")
+CHOSEN = (*FAMILY, "pip")
 """Packages whose version is imagekit's to choose."""
 
 
-def version(value: Any) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        raise ValueError(f"YAML reads {value} as a number: write it in quotes")
-    if isinstance(value, str):
-        try:
-            Parsed(value)
-        except InvalidVersion:
-            raise ValueError(f"{value!r} is not a version (PEP 440)") from None
+def version(value: str) -> str:
+    try:
+        Parsed(value)
+    except InvalidVersion:
+        raise ValueError(f"{value!r} is not a version (PEP 440)") from None
     return value
 
 
-def name(value: str) -> str:
-    """A key of `sources`: a package, and not one that imagekit chooses."""
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", value):
-        raise ValueError(f"{value!r} is not the name of a package")
+def not_chosen(value: str) -> str:
     if canonicalize_name(value) in CHOSEN:
         raise ValueError(f"{value} is chosen by imagekit and comes from an index")
     return value
@@ -46,9 +41,13 @@ def given(value: Any) -> Any:
 
 
 Url = Annotated[str, AfterValidator(repository.url)]
-Ref = Annotated[str, BeforeValidator(repository.ref)]
-Version = Annotated[str, BeforeValidator(version)]
-Name = Annotated[str, AfterValidator(name)]
+Ref = Annotated[str, BeforeValidator(in_quotes), AfterValidator(repository.ref)]
+Version = Annotated[str, BeforeValidator(in_quotes), AfterValidator(version)]
+Name = Annotated[
+    str,
+    matching(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "the name of a package"),
+    AfterValidator(not_chosen),
+]
 
 
 class GitSource(BaseModel):

@@ -11,15 +11,13 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from imagekit import resources
+from imagekit import resources, wheels
 from imagekit.compat.resolve import again
 from imagekit.errors import ImpossibleWish, UsageError
 from imagekit.lock.model import Lock, dump, file_name, folder_name, read, stale, write
 from imagekit.profile import Profile
 from imagekit.resolution import Resolution, Want
-from imagekit.scratch import cache
 from imagekit.site import Site
-from imagekit.wheels import Store
 
 Say = Callable[[str, str], None]
 """(stage, text): one line for people, on stderr."""
@@ -33,10 +31,6 @@ class LockOptions:
     """The lock is trusted as it is."""
     upgrade: bool = False
     upgrade_packages: tuple[str, ...] = ()
-
-
-def store() -> Store:
-    return Store(cache() / "wheels")
 
 
 def path_of(profile: Profile, resolution: Resolution) -> Path:
@@ -136,16 +130,17 @@ def _made(resolution: Resolution, site: Site, previous: Lock | None, say: Say, o
     """Resolve, then let the facts look at the versions that came out, and resolve again with what they add."""
     from imagekit.lock import make, sources  # requests, which no other stage needs: a fifth of the start-up time
 
+    the_store = wheels.store()
     upgraded = {canonicalize_name(name) for name in options.upgrade_packages}
     archives = sources.archives(
-        resolution, previous, lambda name: options.upgrade or name in upgraded, site, store(),
+        resolution, previous, lambda name: options.upgrade or name in upgraded, site, the_store,
         lambda text: say("", text),
     )  # fmt: skip
     hidden: dict[str, Want] = {}
     holds: dict[str, Want] = {}
     for _ in range(ROUNDS):
         lock = make.make(
-            resolution, site, store(), hidden=tuple(hidden.values()), holds=tuple(holds.values()), archives=archives,
+            resolution, site, the_store, hidden=tuple(hidden.values()), holds=tuple(holds.values()), archives=archives,
             previous=previous, upgrade=options.upgrade, upgrade_packages=options.upgrade_packages,
         )  # fmt: skip
         view = again(resolution, {package.name: package.version for package in lock.packages})

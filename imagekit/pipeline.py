@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from imagekit import amounts, foundation, locking, own_files, render, resources, scratch
+from imagekit import amounts, foundation, locking, own_files, render, resources, scratch, wheels
 from imagekit import site as sites
 from imagekit.compat.overlaid import check_lock
 from imagekit.compat.resolve import resolve
@@ -83,13 +83,13 @@ def rendered(profile: Profile, lock: Lock, *, dialect: str = "buildkit", link: b
 
 def write_context(context: render.Context, folder: Path, lock: Lock, site: Site, say: Say = lambda *_: None) -> None:
     """A self-contained build context; files that no plain `docker build` could fetch are put into it."""
-    the_store = locking.store()
+    the_store = wheels.store()
     the_store.trim()
     if context.wheels or context.tools:
         from imagekit import fetch  # requests, which no other stage needs
 
-        wheels = fetch.into(the_store, context.wheels, context.tools, lock, site, lambda text: say("fetch", text))
-        context = replace(context, wheels=wheels)
+        placed = fetch.into(the_store, context.wheels, context.tools, lock, site, lambda text: say("fetch", text))
+        context = replace(context, wheels=placed)
     render.write(context, folder, lambda package: the_store.path(package.file, package.sha256))
 
 

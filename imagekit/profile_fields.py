@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator, BeforeValidator
 
-from imagekit.forms import BASE, matching, one_line
-
-
-def _version(value: Any) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        raise ValueError(f'YAML reads {value} as a number, so 3.10 would become 3.1: write it in quotes, "{value}"')
-    return value
+from imagekit.forms import BASE, in_quotes, matching, one_line
 
 
 def _requirement(value: str) -> str:
@@ -57,7 +51,7 @@ def _step(value: str) -> str:
     return value
 
 
-Version = Annotated[str, BeforeValidator(_version)]
+Version = Annotated[str, BeforeValidator(in_quotes)]
 AptComponent = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9._~+/-]*", "a component (main)")]
 AptSuite = Annotated[
     str,

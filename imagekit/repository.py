@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -23,14 +22,11 @@ def url(value: str) -> str:
     return value
 
 
-def ref(value: Any) -> Any:
+def ref(value: str) -> str:
     """A tag, branch or commit, as git-check-ref-format(1) has them. Raises ValueError."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        raise ValueError(f"YAML reads {value} as a number: write it in quotes")
-    if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._/+@#=-]*", value)
-        if not plain or re.search(r"\.\.|//|/\.|@\{|\.lock(/|$)|[./]$", value):
-            raise ValueError(f"{value!r} is not the name of a tag or branch, nor a commit")
+    plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._/+@#=-]*", value)
+    if not plain or re.search(r"\.\.|//|/\.|@\{|\.lock(/|$)|[./]$", value):
+        raise ValueError(f"{value!r} is not the name of a tag or branch, nor a commit")
     return value
 
 
@@ -66,4 +62,4 @@ def named(line: str) -> tuple[str, str, str] | None:
     path, _, at = path.rpartition("@")
     if not path:
         raise ValueError("names a URL without a tag, branch or commit: write @REF behind it")
-    return canonicalize_name(name), url(f"{scheme}://{host}/{path}"), str(ref(at))
+    return canonicalize_name(name), url(f"{scheme}://{host}/{path}"), ref(at)

@@ -16,8 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from imagekit.errors import UsageError
-
-FAMILY = ("torch", "torchvision", "torchaudio")
+from imagekit.resolution import FAMILY
 
 _FOLLOWS = re.compile(
     r"(nvidia-(cublas|cuda-(cupti|nvrtc|runtime)|cudnn|cufft|cufile|curand|cusolver|cusparse|cusparselt|nccl|nvjitlink|nvshmem|"

@@ -18,6 +18,7 @@ from imagekit import profile, requirements
 from imagekit.compat import facts
 from imagekit.errors import UsageError
 from imagekit.requirements import Read
+from imagekit.resolution import FAMILY
 
 _PROFILE = """\
 # What this image is made of. Every key is in docs/profiles.md; `imagekit plan {path}` shows what comes of it.
@@ -85,7 +86,7 @@ def from_requirements(file: Path, extends: str, path: str) -> Started:
     versions, notes = _torch(read, parent)
     said += [f"note      {note}" for note in notes] + [f"hint      {hint}" for hint in read.hints]
     rows = [f"{key}: {_quoted(value)}" for key, value in versions.items()]
-    names = [name for name in requirements.FAMILY[1:] if name in read.family]
+    names = [name for name in FAMILY[1:] if name in read.family]
     lines = [f"  - {_scalar(name)}" for name in names] + [f"  - {_scalar(_text(r))}" for r in read.packages.values()]
     head = _PROFILE.format(
         path=called(path), extends=extends, about=_scalar(f"Made from {_plain(file.name)}"),
@@ -182,7 +183,7 @@ def _torch(read: Read, parent: profile.Profile) -> tuple[dict[str, str], list[st
     known = facts.load()
     notes: list[str] = []
     chosen = ""
-    for name in requirements.FAMILY:
+    for name in FAMILY:
         asked = read.family.get(name)
         if asked is None or not str(asked.specifier):
             continue

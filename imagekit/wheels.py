@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from imagekit import scratch
 from imagekit.errors import Surroundings
 
 LIMIT = 40 * 1024**3
@@ -84,3 +85,8 @@ def _verify(file: str, sha256: str, content: IO[bytes]) -> None:
             details=[f"locked    sha256:{sha256}", f"received  sha256:{digest.hexdigest()}"],
             hint="the index gives other bytes than when it was locked; if that is intended, lock again",
         )
+
+
+def store() -> Store:
+    """This user's."""
+    return Store(scratch.cache() / "wheels")

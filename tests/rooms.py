@@ -128,6 +128,16 @@ def files_of(image: str, **options: object) -> dict[str, tuple[object, ...]]:
     return found
 
 
+@contextlib.contextmanager
+def no_stages_left(label: str) -> Iterator[None]:
+    """The classic builder's cache is images without a name; those with this label that are made meanwhile go."""
+    call = ["images", "-q", "--no-trunc", "--filter", "dangling=true", "--filter", f"label={label}"]
+    before = set(docker(*call).split())
+    yield
+    for image in set(docker(*call).split()) - before:
+        subprocess.run(["docker", "rmi", image], capture_output=True, check=False)
+
+
 def secret() -> list[str]:
     """How a plain `docker build` gets the CA bundle where one is needed."""
     bundle = os.environ.get("SSL_CERT_FILE")

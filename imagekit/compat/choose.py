@@ -141,3 +141,21 @@ def _distance(facts: Facts, choice: Choice, wishes: Asked) -> float:
     if wishes.cuda:
         far += abs(float(choice.variant.cuda) - float(wishes.cuda)) * 10
     return far
+
+
+def given_up(choice: Choice, asked: Asked, preferred: Asked) -> tuple[str, ...]:
+    """One line for each preference that stood in the way of a wish."""
+    has = {
+        "torch": choice.release.version,
+        "cuda": choice.variant.cuda,
+        "python": choice.system.python,
+        "suite": choice.system.suite,
+    }
+    wishes = [f"{axis} {getattr(asked, axis)}" for axis in has if getattr(asked, axis)]
+    ask = f"{' and '.join(wishes)} {'asks' if len(wishes) == 1 else 'ask'} for it"
+    lines = []
+    for axis, value in has.items():
+        before = getattr(preferred, axis)
+        if before and not getattr(asked, axis) and not (value == before or value.startswith(before + ".")):
+            lines.append(f"{axis} moves from {before} to {value}: {ask}")
+    return tuple(lines)

@@ -13,19 +13,16 @@ from packaging.utils import canonicalize_name
 
 from imagekit import project
 from imagekit.compat import bases, overlaid, sources, spelling
-from imagekit.compat.choose import Asked, Choice, best
+from imagekit.compat.choose import Asked, Choice, best, given_up
 from imagekit.compat.facts import Facts, Feature, load
 from imagekit.compat.refuse import refusal
 from imagekit.compat.review import Review, review
 from imagekit.errors import ImpossibleWish, UsageError
 from imagekit.foundation import Foundation
 from imagekit.profile import Profile, Wishes
-from imagekit.resolution import Reason, Resolution, SourceBuild, Want
+from imagekit.resolution import FAMILY, Reason, Resolution, SourceBuild, Want
 
 Look = Callable[[str], Foundation | None]
-
-FOLLOWERS = ("torchvision", "torchaudio")
-"""Their versions follow torch (METADATA of their wheels pins it)."""
 
 
 def resolve(
@@ -93,7 +90,7 @@ def resolve(
         differs=_differs(profile, wishes, choice, preferred),
         reasons=_reasons(choice, asked, preferred),
         notes=(
-            *_given_up(choice, asked, preferred),
+            *given_up(choice, asked, preferred),
             *bases.notes(found, variant.cuda, toolkit),
             *checked.warnings,
             *(feature.notice for feature in features if feature.notice),
@@ -116,7 +113,7 @@ def again(resolution: Resolution, versions: Mapping[str, str]) -> Review:
         "glibc": resolution.glibc,
         "ffmpeg": system.ffmpeg or "0",
     }
-    return review(facts, versions, about, resolution.apt, ("torch", *FOLLOWERS, "triton"))
+    return review(facts, versions, about, resolution.apt, (*FAMILY, "triton"))
 
 
 def _choose(facts: Facts, asked: Asked, preferred: Asked) -> Choice:
@@ -276,27 +273,9 @@ def _reasons(choice: Choice, asked: Asked, preferred: Asked) -> tuple[Reason, ..
     )
 
 
-def _given_up(choice: Choice, asked: Asked, preferred: Asked) -> tuple[str, ...]:
-    """One line for each preference that stood in the way of a wish."""
-    has = {
-        "torch": choice.release.version,
-        "cuda": choice.variant.cuda,
-        "python": choice.system.python,
-        "suite": choice.system.suite,
-    }
-    wishes = [f"{axis} {getattr(asked, axis)}" for axis in has if getattr(asked, axis)]
-    ask = f"{' and '.join(wishes)} {'asks' if len(wishes) == 1 else 'ask'} for it"
-    lines = []
-    for axis, value in has.items():
-        before = getattr(preferred, axis)
-        if before and not getattr(asked, axis) and not (value == before or value.startswith(before + ".")):
-            lines.append(f"{axis} moves from {before} to {value}: {ask}")
-    return tuple(lines)
-
-
 def _placed(want: Want, torch_index: str, variant: str) -> Want:
     """torch and its followers come from one index. Every build on PyTorch's own says in its version which one it is."""
-    if _name(want) not in ("torch", *FOLLOWERS):
+    if _name(want) not in FAMILY:
         return want
     local = f"+{variant}" if torch_index == "pytorch" and _pin(want) and "+" not in _pin(want) else ""
     return want.model_copy(update={"index": torch_index, "requirement": want.requirement + local})

@@ -55,12 +55,14 @@ class Engine:
     """One engine. `endpoint` is printed wherever it may surprise: docker-py follows docker contexts."""
 
     def __init__(self) -> None:
+        host = ""
         try:
             self.at = endpoint.find()
+            host = self.at.host
             self.client = docker.DockerClient(**_ssh(self.at), **self.at.settings, timeout=API_TIMEOUT)
             self.version = str(self.client.version()["Version"])
         except (DockerException, requests.RequestException, ValueError) as error:  # ValueError: a port out of range
-            raise _unreachable(str(error), os.environ.get("DOCKER_HOST", "")) from None
+            raise _unreachable(str(error), host) from None
         self.endpoint = "the local socket" if self.at.usual else str(self.at)
         numbers = tuple(int(part) for part in self.version.split("+")[0].split(".")[:2] if part.isdigit())
         self.links = numbers >= LINKS

@@ -20,7 +20,7 @@ from imagekit.errors import ImpossibleWish, Surroundings
 from imagekit.lock import sources, standin, uv
 from imagekit.lock.model import Lock, Package, Tool
 from imagekit.lock.sources import Archive
-from imagekit.resolution import Resolution, Want
+from imagekit.resolution import FAMILY, Resolution, Want
 from imagekit.site import Site, tomllib
 from imagekit.wheels import Store
 
@@ -119,8 +119,7 @@ def _resolve(
 
 def _torch_index(line: str, resolution: Resolution) -> str:
     """What is built with torch comes from torch's index."""
-    family = ("torch", "torchvision", "torchaudio")
-    return resolution.torch_index if canonicalize_name(Requirement(line).name) in family else "pypi"
+    return resolution.torch_index if canonicalize_name(Requirement(line).name) in FAMILY else "pypi"
 
 
 def _name(want: Want) -> str:

@@ -11,19 +11,15 @@ from pathlib import Path
 
 import mirrors
 import pytest
-from rooms import PATIENCE, Room, docker, files_of, tags
+from rooms import PATIENCE, Room, docker, files_of, no_stages_left, tags
 
 Built = tuple[Room, "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(autouse=True, scope="module")
 def stages(engine: object) -> Iterator[None]:
-    """The classic builder's cache is images without a name; those of these tests go."""
-    call = ["images", "-q", "--no-trunc", "--filter", "dangling=true", "--filter", "label=io.imagekit.stage"]
-    before = set(docker(*call).split())
-    yield
-    for image in set(docker(*call).split()) - before:
-        subprocess.run(["docker", "rmi", image], capture_output=True, check=False)
+    with no_stages_left("io.imagekit.stage"):
+        yield
 
 
 def differ(one: str, other: str) -> set[str]:

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import repositories
 from repositories import Repository
-from rooms import LOCK, Room, docker, files_of
+from rooms import LOCK, Room, docker, files_of, no_stages_left
 
 SETUP = 'from setuptools import setup\nsetup(name="acme-clip", version="1.0", packages=["acme_clip"])\n'
 
 
 @pytest.fixture(autouse=True, scope="module")
 def stages(engine: object) -> Iterator[None]:
-    """The classic builder's cache is images without a name; those of these tests go. All stand on imagekit's base."""
-    call = ["images", "-q", "--no-trunc", "--filter", "dangling=true", "--filter", "label=io.imagekit.base"]
-    before = set(docker(*call).split())
-    yield
-    for image in set(docker(*call).split()) - before:
-        subprocess.run(["docker", "rmi", image], capture_output=True, check=False)
+    """Those of a source build have no label of their own, but that of imagekit's base, which all stand on."""
+    with no_stages_left("io.imagekit.base"):
+        yield
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from rooms import Room, docker, every_step
 
 @pytest.fixture(scope="module")
 def mirror(engine: object, built: tuple[Room, object], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
     with mirrors.index(tmp_path_factory.mktemp("mirror"), built[0].lock()) as found:
         yield found
 
