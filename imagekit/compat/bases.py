@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
-from imagekit.compat.facts import Facts, OperatingSystem, Release, Toolkit, load
+from imagekit.compat.facts import Facts, load
+from imagekit.compat.rows import OperatingSystem, Release, Toolkit
 from imagekit.errors import ImpossibleWish, UsageError
 from imagekit.foundation import Foundation
 from imagekit.resolution import Base

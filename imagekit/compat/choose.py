@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
-from imagekit.compat.facts import Facts, OperatingSystem, Release, Variant
+from imagekit.compat.facts import Facts
+from imagekit.compat.rows import OperatingSystem, Release, Variant
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
-from imagekit.compat.facts import (
+from imagekit.compat.facts import Facts
+from imagekit.compat.rows import (
     Constraint,
-    Facts,
     Feature,
     Gpu,
     OperatingSystem,

@@ -14,9 +14,10 @@ from packaging.utils import canonicalize_name
 from imagekit import project
 from imagekit.compat import bases, overlaid, sources, spelling
 from imagekit.compat.choose import Asked, Choice, best, given_up
-from imagekit.compat.facts import Facts, Feature, load
+from imagekit.compat.facts import Facts, load
 from imagekit.compat.refuse import refusal
 from imagekit.compat.review import Review, review
+from imagekit.compat.rows import Feature
 from imagekit.errors import ImpossibleWish, UsageError
 from imagekit.foundation import Foundation
 from imagekit.profile import Profile, Wishes

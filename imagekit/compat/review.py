@@ -10,7 +10,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from imagekit.compat.facts import FACT_KEYS, Constraint, Facts
+from imagekit.compat.facts import Facts
+from imagekit.compat.rows import FACT_KEYS, Constraint
 from imagekit.resolution import Want
 
 

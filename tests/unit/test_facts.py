@@ -17,8 +17,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from imagekit.compat import facts, facts_load
-from imagekit.compat.facts import FACT_KEYS, Facts, Gpu, Release, Variant
+from imagekit.compat.facts import Facts
 from imagekit.compat.resolve import resolve
+from imagekit.compat.rows import FACT_KEYS, Gpu, Release, Variant
 from imagekit.errors import Error, ImpossibleWish, UsageError
 from imagekit.profile import Wishes, load
 from imagekit.resolution import Resolution

@@ -8,9 +8,9 @@ import pytest
 import samples
 
 from imagekit.compat import facts
-from imagekit.compat.facts import Constraint
 from imagekit.compat.resolve import again, resolve
 from imagekit.compat.review import Review, review
+from imagekit.compat.rows import Constraint
 from imagekit.profile import Wishes, load
 
 FACTS = facts.load()
