@@ -34,8 +34,11 @@ def key(lock: Lock, package: Package, base_image: str) -> str:
     recipe = [build.model_dump() for build in lock.resolution.builds if build.package == package.name]
     requires = [tool.model_dump() for tool in lock.build_requires[package.name]]
     recipe += [{"version": package.version}] if package.git else []  # what the stage tells the build
+    recipe += [{row.name: row.sha256} for row in lock.beside(package.name)]
+    found = lock.resolution.base.found
     pip = lock.package("pip")
     inputs = [FORMAT, package.sha256, recipe, requires, pip and pip.sha256, base_image, lock.resolution.python]
+    inputs += [found.id] if found else []  # a tag of this engine may name another image tomorrow
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 

@@ -107,7 +107,9 @@ def _image_lock(lock: Lock) -> bytes:
 def _image_facts(lock: Lock) -> bytes:
     r = lock.resolution
     torch = lock.package("torch")
-    formats = [form for build in r.builds for form in build.formats if lock.package(build.package)]
+    builds = [build for build in r.builds if lock.package(build.package)]
+    formats = [form for build in builds for form in build.formats]
+    ops: dict[str, object] = {module: build.architectures for build in builds for module in build.ops}
     facts = {
         "profile": r.profile, "torch": r.torch, "cuda": r.cuda or None, "python": r.python, "glibc": r.glibc,
         "gpu_architectures": r.gpu_architectures, "min_driver": r.min_driver, "cpu_level": r.cpu_level,
@@ -115,6 +117,7 @@ def _image_facts(lock: Lock) -> bytes:
         "caches": ["/cache", *(ENV[name] for name in CACHES)],
         "standin_torch": torch is not None and torch.size < 1_000_000,
     }  # fmt: skip
+    facts |= {"ops": ops} if ops else {}
     facts |= {"trust": sorted(r.trust)} if r.trust else {}
     facts |= {"starts": r.starts} if r.starts else {}
     return (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()

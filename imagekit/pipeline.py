@@ -32,6 +32,7 @@ def resolved(name: str, wishes: Wishes, site: Site, say: Say, *, upgrade: bool =
     r = resolution = resolve(
         profile, wishes, base_default=site.settings.base.default, base_map=site.settings.base.map,
         look=lambda reference: _look(profile, reference, say, upgrade),
+        fleet={name: pool.gpu for name, pool in site.settings.fleet.items()},
     )  # fmt: skip
     if profile.overlays and (pinned := locking.plain(profile, resolution)):
         locked_versions = {package.name: package.version for package in pinned.packages}

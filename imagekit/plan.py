@@ -84,6 +84,7 @@ def plan(lock: Lock, files: dict[str, str]) -> Plan:
                 recipe: list[object] = [tool.model_dump() for tool in lock.build_requires.get(package.name, ())]
                 recipe += [build.model_dump() for build in resolution.builds if build.package == package.name]
                 recipe += [package.version] if package.git else []  # what the stage tells the build
+                recipe += [row.sha256 for row in lock.beside(package.name)]
                 key = _key([package.sha256, resolution.python if group != "cuda" else "any", recipe])
                 units.append(Unit("wheel", f"{package.name} {package.version}", group, key, package.size))
     units.append(Unit("files", f"{len(files)} files", "files", _key(files), 0))

@@ -81,8 +81,14 @@ def context(lock: Lock, *, dialect: str = "buildkit", link: bool = True, own: di
             files[f"sources/{name}/source.txt"] = File(f"{name}{at} --hash=sha256:{package.sha256}\n".encode())
             if package.git:
                 wheels[f"sources/{package.name}/{package.file}"] = package
-            requires = _requirements(lock.build_requires[package.name]) + _pip(lock)
+            beside = [
+                row for row in lock.beside(package.name)
+                if row.kind == "wheel" and group_of(row) not in ("cuda", "torch")  # those are there as layers
+            ]  # fmt: skip
+            pinned = "".join(f"{row.name}=={row.version} --hash=sha256:{row.sha256}\n" for row in beside)
+            requires = _requirements(lock.build_requires[package.name]) + pinned + _pip(lock)
             files[f"sources/{package.name}/requires.txt"] = File(requires.encode())
+            wheels |= {f"sources/{package.name}/{row.file}": row for row in beside if offline or row.index != "pypi"}
             if offline:
                 pip = lock.package("pip")
                 assert pip is not None
@@ -198,13 +204,15 @@ def _dockerfile(the_plan: Plan, dialect: str, link: bool, own: list[str]) -> str
             "name": group,
             "about": ABOUT[group],
             "bytecode": group != "cuda",
-            "sources": [package for package, _ in sources if group_of(package) == group],
+            "sources": [
+                {"package": package, "build": build} for package, build in sources if group_of(package) == group
+            ],
         }
         for group in the_plan.groups
     ]
     return env.get_template(f"{dialect}.Dockerfile.j2").render(
         name=r.profile, version=__version__, r=r, base=base_reference(lock), apt=system_packages(lock),
-        epoch=EPOCH, sources=[{"package": package, "build": build} for package, build in sources], groups=groups,
+        epoch=EPOCH, groups=groups,
         link=" --link" if link and dialect == "buildkit" else "", files=own, env={**contract.ENV, **r.env},
         labels=contract.labels(lock),
     )  # fmt: skip

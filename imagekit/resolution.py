@@ -61,6 +61,14 @@ class SourceBuild(_Model):
     apt_runtime: tuple[str, ...] = ()
     cpu_level: str = ""
     formats: tuple[str, ...] = ()
+    ops: tuple[str, ...] = ()
+    """Modules in CUDA that are compiled with it. The build then has torch, and nvcc in `cuda_home`."""
+    architectures: tuple[str, ...] = ()
+    """What `ops` are compiled for, such as sm_90."""
+    cuda_home: str = ""
+    """Path of the toolkit in the build stage: the base's, or that of `build_requires`."""
+    build_requires: tuple[str, ...] = ()
+    """Wheels that the build needs on top of those that the package asks for (PEP 508)."""
 
 
 class GitSource(_Model):

@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from imagekit import project
-from imagekit.compat import bases, overlaid, sources, spelling
+from imagekit.compat import bases, ops, overlaid, sources, spelling
 from imagekit.compat.choose import Asked, Choice, best, given_up
 from imagekit.compat.facts import Facts, load
 from imagekit.compat.refuse import refusal
@@ -28,9 +28,9 @@ Look = Callable[[str], Foundation | None]
 
 def resolve(
     profile: Profile, wishes: Wishes, *, base_default: str = "", base_map: Mapping[str, str] | None = None,
-    look: Look = lambda _: None,
+    look: Look = lambda _: None, fleet: Mapping[str, str] | None = None,
 ) -> Resolution:  # fmt: skip
-    """`look` asks an image what it offers as a base; None where it cannot be had.
+    """`look` asks an image what it offers as a base; None where it cannot be had. `fleet`: pool of the site -> its GPU.
 
     Raises UsageError for what cannot be read, ImpossibleWish for what cannot be had.
     """
@@ -53,6 +53,9 @@ def resolve(
     wants = _wants(profile, wishes, choice, features, lines, from_git)
     builds = _builds([want for want in wants if _name(want) not in from_git], facts, choice.system.suite)
     builds += sources.builds(from_git, facts, choice.system.suite)
+    unseen = found is None and base.startswith("image:")
+    its_fleet = ops.Fleet(fleet or {}, tuple(profile.targets))
+    compiled = ops.ahead(builds, features, facts, choice, found, unseen, its_fleet)
     apt = _apt(profile, choice, features, base)
     checked = _review(facts, choice, apt, wants)
     if checked.refused:
@@ -74,7 +77,7 @@ def resolve(
         wants=tuple(placed),
         constraints=tuple(checked.holds),
         replace={canonicalize_name(a): canonicalize_name(b) for a, b in profile.replace.items()},
-        builds=tuple(builds),
+        builds=compiled.builds,
         sources=sources.asked(from_git),
         apt=apt,
         pip_wheel=choice.system.pip_wheel,
@@ -82,7 +85,7 @@ def resolve(
         env=bases.emptied(found)
         | {key: value for feature in features for key, value in feature.env.items()}
         | profile.env,
-        labels={key: value for feature in features for key, value in feature.labels.items()} | profile.labels,
+        labels={**compiled.labels, **profile.labels},
         files=profile.files,
         expects=profile.expects.model_dump(exclude_defaults=True),
         gpu_architectures=variant.gpu_architectures or (),
@@ -94,7 +97,7 @@ def resolve(
             *given_up(choice, asked, preferred),
             *bases.notes(found, variant.cuda, toolkit),
             *checked.warnings,
-            *(feature.notice for feature in features if feature.notice),
+            *compiled.notes,
         ),
     )
     return overlaid.onto(resolution, profile)

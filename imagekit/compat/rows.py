@@ -110,6 +110,10 @@ class Toolkit:
     """The oldest architecture that nvcc compiles for: "sm_50"."""
     max_sm: str | None
     images: tuple[ToolkitImage, ...]
+    wheels: tuple[str, ...]
+    """Requirements (PEP 508) of wheels that hold its nvcc and what nvcc calls; empty: an index has none."""
+    wheels_home: str | None
+    """Folder of site-packages that they make, laid out as a toolkit: "nvidia/cu13"."""
     sources: tuple[str, ...]
     note: str
 
@@ -204,6 +208,15 @@ class Recipe:
     """suite -> what the image needs for the result to load."""
     formats: tuple[str, ...]
     """Image formats that the result reads and writes: ("jpeg", ...); the smoke program has a check for each."""
+    ops: Mapping[str, str]
+    """Its modules in CUDA that can be compiled with it -> the variable that asks for one:
+    {"deepspeed.ops.adam.fused_adam_op": "DS_BUILD_FUSED_ADAM"}."""
+    ops_env: Mapping[str, str]
+    """On top of `env` where ops are compiled."""
+    ops_requires: tuple[str, ...]
+    """On top of `requires` where ops are compiled."""
+    ops_build_requires: tuple[str, ...]
+    """What builds them (PEP 508), besides a CUDA toolkit."""
     sources: tuple[str, ...]
     note: str
 
@@ -219,10 +232,7 @@ class Feature:
     apt: Mapping[str, tuple[str, ...]]
     """suite -> package names; "any" for the suites that are not named."""
     env: Mapping[str, str]
-    labels: Mapping[str, str]
     checks: tuple[str, ...]
-    notice: str | None
-    """What is printed whenever it is asked for: one line."""
     size_mb: int
     """Installed size of the apt packages and what they pull in, on bookworm, in MB."""
     sources: tuple[str, ...]

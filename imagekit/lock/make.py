@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -18,7 +19,7 @@ from packaging.version import Version
 from imagekit import index
 from imagekit.errors import ImpossibleWish, Surroundings
 from imagekit.lock import sources, standin, uv
-from imagekit.lock.model import Lock, Package, Tool
+from imagekit.lock.model import Lock, Package, Tool, needs
 from imagekit.lock.sources import Archive
 from imagekit.resolution import FAMILY, Resolution, Want
 from imagekit.site import Site, tomllib
@@ -65,7 +66,10 @@ def make(
         owner = site.route(name) or "pypi"
         path = store.add(sdist.name, sdist.sha256, lambda url=sdist.url, owner=owner: index.get(site, owner, url))  # type: ignore[misc]
         more = [line for source in resolution.sources if source.package == name for line in source.build_requires]
-        build_requires[name] = _tools([*_build_requires(path), *more], resolution, site)
+        beside = _beside(name, packages, resolution)
+        more += [line for build in resolution.builds if build.package == name for line in build.build_requires]
+        found_tools = _tools([*_build_requires(path), *more], resolution, site, beside)
+        build_requires[name] = tuple(tool for tool in found_tools if tool.name not in beside)
     packages = [sources.row(package, archives) for package in packages]
     packages += [_standin(a, b, packages, store) for a, b in sorted(resolution.replace.items())]
     return Lock(
@@ -222,9 +226,17 @@ def _build_requires(sdist: Path) -> list[str]:
     return ["setuptools", "wheel"]
 
 
-def _tools(requires: list[str], resolution: Resolution, site: Site) -> tuple[Tool, ...]:
+def _beside(name: str, packages: list[Package], resolution: Resolution) -> dict[str, str]:
+    """What is installed in the stage that builds a package besides its tools: torch, where its ops are compiled."""
+    compiles = any(build.package == name and build.ops for build in resolution.builds)
+    return {row.name: row.version for row in needs(packages, "torch")} if compiles else {}
+
+
+def _tools(requires: list[str], resolution: Resolution, site: Site, beside: Mapping[str, str] = {}) -> tuple[Tool, ...]:
+    """`beside`: what is there already, which the tools have to go with."""
     bare = resolution.model_copy(update={"builds": (), "sources": (), "replace": {}})
-    found = _resolve(bare, site, tuple(Want(requirement=line, why="build") for line in requires), (), {})
+    holds = tuple(Want(requirement=f"{name}=={version}", why="build") for name, version in beside.items())
+    found = _resolve(bare, site, tuple(Want(requirement=line, why="build") for line in requires), holds, {})
     result = []
     for entry in found:
         wheel = _best(entry.wheels, resolution)

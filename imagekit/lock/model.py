@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -55,6 +56,14 @@ class Tool(_Model):
     """sha256 of each of its files that would do."""
 
 
+def needs(packages: Iterable[Package], name: str) -> tuple[Package, ...]:
+    """A package and all that it needs, in the order of `packages`."""
+    rows, names = tuple(packages), {name}
+    while more := {row.name for row in rows if not names.isdisjoint(row.needed_by)} - names:
+        names |= more
+    return tuple(row for row in rows if row.name in names)
+
+
 class Lock(_Model):
     version: int = SCHEMA
     created: str
@@ -70,6 +79,11 @@ class Lock(_Model):
 
     def package(self, name: str) -> Package | None:
         return next((package for package in self.packages if package.name == name), None)
+
+    def beside(self, name: str) -> tuple[Package, ...]:
+        """torch and all that it needs, where a package is compiled against it; nothing for any other package."""
+        compiles = any(build.package == name and build.ops for build in self.resolution.builds)
+        return needs(self.packages, "torch") if compiles else ()
 
     @property
     def epoch(self) -> int:
