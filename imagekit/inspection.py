@@ -116,6 +116,11 @@ def lines(of: Inspection) -> list[str]:
         *([("not on", ", ".join(lacking))] if (lacking := _newer(of)) else []),
         ("proven", _proven(of)),
         ("features", label.get("features", "none")),
+        *(
+            ("ops", f"{key.removesuffix('-ops')} {value}")
+            for key, value in sorted(label.items())
+            if key.endswith("-ops")
+        ),
         *([("trusts", f"{', '.join(trust)} (roots of an overlay)")] if trust else []),
         ("size", f"{amounts.size(of.size)} in {len(of.layers)} layers, created {of.created}"),
     ]
