@@ -62,7 +62,7 @@ $(VENV)/bin/python:
 	scripts/venv $(VENV)
 
 # the data is compiled at install, so that start-up does not read YAML
-$(VENV)/ready: $(VENV)/bin/python pyproject.toml $(wildcard imagekit/compat/data/*.yaml)
+$(VENV)/ready: $(VENV)/bin/python pyproject.toml $(wildcard imagekit/compat/data/*.yaml imagekit/diagnose/data/*.yaml)
 	$(BIN)/python -m pip install -q -e .
 	touch $@
 

@@ -1,4 +1,4 @@
-"""Compile the facts to JSON for the wheel: reading the YAML takes a hundred times as long."""
+"""Compile the facts and the known errors to JSON for the wheel: reading the YAML takes a hundred times as long."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ class FactsHook(BuildHookInterface):  # type: ignore[misc]
         root = Path(self.root)
         sys.path.insert(0, str(root))
         try:
-            module = importlib.import_module("imagekit.compat.facts_load")
-            data = root / "imagekit/compat/data"
-            (data / "facts.json").write_text(module.compile_json(data), encoding="utf-8")
+            for reader, data, name in (
+                ("imagekit.compat.facts_load", root / "imagekit/compat/data", "facts.json"),
+                ("imagekit.diagnose.load", root / "imagekit/diagnose/data", "errors.json"),
+            ):
+                text = importlib.import_module(reader).compile_json(data)
+                (data / name).write_text(text, encoding="utf-8")
         finally:
             sys.path.remove(str(root))
