@@ -15,6 +15,7 @@ from typing import Any
 from imagekit import amounts, base, pipeline, record, scratch, tag, wheels
 from imagekit import report as reports
 from imagekit.built import Shelf, sources, stage
+from imagekit.diagnose import answer
 from imagekit.engines import buildkit, classic
 from imagekit.engines.docker_api import Engine
 from imagekit.engines.steps import Built
@@ -220,8 +221,9 @@ def _ask(engine: Engine, image: str) -> dict[str, Any]:
         return dict(json.loads(result.stdout))
     except ValueError:
         raise BuildFailed(
-            "the image cannot say which torch it has", details=result.stderr.strip().splitlines()[-5:]
-        ) from None
+            "the image cannot say which torch it has", details=result.stderr.strip().splitlines()[-5:],
+            hint=answer.known([result.stderr]),
+        ) from None  # fmt: skip
 
 
 def _record(

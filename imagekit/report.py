@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+from imagekit.diagnose import answer
+
 STAGES = ("static", "cpu", "gpu")
 
 
@@ -79,7 +81,8 @@ def failures(report: Report) -> list[str]:
         if check.bad:
             lines += ["", f"{check.status}  {check.name}: {check.reason or check.because or check.found}"]
             for label, text in (("found", check.found), ("expected", check.expected), ("because", check.because),
-                                ("on a GPU", check.on_gpu), ("fix", check.fix)):  # fmt: skip
+                                ("on a GPU", check.on_gpu), ("fix", check.fix),
+                                ("known", answer.known((check.reason, check.found, check.because)))):  # fmt: skip
                 lines += [f"      {label:<10} {line}" for line in text.splitlines()[:8]]
     if report.problem:
         lines += ["", f"ERROR  {report.problem}"]

@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 def command(text: tuple[str, ...], log: str | None, as_list: bool, as_json: bool) -> None:
     """What an error means, how to be sure of it, and what mends it. TEXT is what the error says, the id of a known
     error, or a log file; without it a log is read from stdin. Ends with 1 when nothing in it is known."""
-    from imagekit.diagnose import answer, find
-    from imagekit.diagnose.load import faults
+    from imagekit.diagnose import answer
 
     if as_list and (text or log):
         raise UsageError("--list takes no text and no log")
     if as_list:
-        every = [answer.as_json(find.Finding(fault, 0)) for fault in faults()]
-        print(json.dumps(every, indent=1) if as_json else "\n".join(answer.table(faults())))
+        print(json.dumps(answer.all_as_json(), indent=1) if as_json else "\n".join(answer.table()))
         return
     seen = _seen(" ".join(text), log)
     if as_json:
@@ -60,7 +58,8 @@ def _seen(given: str, log: str | None) -> Seen:
         )
     seen = find.search(line for stream in _opened(source) for line in text.lines(stream))
     if not seen.lines:
-        raise UsageError(f"{'stdin' if source == '-' else source} is empty", hint="docker logs NAME 2>&1 | imagekit diagnose")
+        empty = "stdin" if source == "-" else source
+        raise UsageError(f"{empty} is empty", hint="docker logs NAME 2>&1 | imagekit diagnose")
     return seen
 
 

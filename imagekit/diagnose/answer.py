@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from imagekit.diagnose import find
-from imagekit.diagnose.model import Fault, Finding
+from imagekit.diagnose.load import faults
+from imagekit.diagnose.model import Finding
 
 WIDTH = 110
 WHOLE = 3
@@ -25,17 +26,17 @@ def lines(findings: Iterable[Finding]) -> list[str]:
     return told
 
 
-def known(texts: Iterable[str]) -> list[str]:
-    """One line that names the most likely of the errors in a text and where to read on; none = nothing is known."""
-    found = [one for one in find.find(line for part in texts for line in part.splitlines()) if not one.fault.notice]
-    return [f"known  {one.fault.title}: imagekit diagnose {one.fault.id}" for one in found[:1]]
+def known(texts: Iterable[str]) -> str:
+    """The most likely of the errors in texts, and how to read on about it; empty = nothing is known."""
+    found = find.find(line for part in texts for line in part.splitlines())
+    return next((f"{one.fault.title}: imagekit diagnose {one.fault.id}" for one in found if not one.fault.notice), "")
 
 
-def table(faults: Iterable[Fault]) -> list[str]:
-    """Every error in one line, under its group."""
+def table() -> list[str]:
+    """Every error that is known in one line, under its group."""
     told: list[str] = []
     group = ""
-    for fault in faults:
+    for fault in faults():
         if fault.group != group:
             told += [*([""] if told else []), fault.group]
             group = fault.group
@@ -50,6 +51,11 @@ def as_json(finding: Finding) -> dict[str, Any]:
         "because": fault.cause, "check": fault.check, "fix": fault.fix, "docs": f"docs/{fault.docs}",
         "notice": fault.notice, "sources": list(fault.sources), "explains": [as_json(one) for one in finding.explains],
     }  # fmt: skip
+
+
+def all_as_json() -> list[dict[str, Any]]:
+    """Every error that is known, as a finding in no text."""
+    return [as_json(Finding(fault, 0)) for fault in faults()]
 
 
 def seen_as_json(seen: find.Seen) -> dict[str, Any]:

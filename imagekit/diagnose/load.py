@@ -73,11 +73,18 @@ def _from_yaml(folder: Path) -> tuple[Fault, ...]:
 
 
 def _agree(found: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    """What is wrong with the rows together, or with what they hold: said once, when they are compiled."""
     ids = [fault.id for fault in found]
-    twice = {id for id in ids if ids.count(id) > 1}
-    missing = {f"{fault.id} hides {id}" for fault in found for id in fault.hides if id not in ids}
-    if twice or missing:
-        raise Error("the known errors do not agree", details=[f"{id} is there twice" for id in twice] + sorted(missing))
+    wrong = [f"{id} is there twice" for id in sorted({id for id in ids if ids.count(id) > 1})]
+    for fault in found:
+        wrong += [f"{fault.id} hides {id}, which is not there" for id in fault.hides if id not in ids]
+        for pattern in (*fault.patterns, fault.after):
+            try:
+                re.compile(pattern)
+            except re.error as problem:
+                wrong.append(f"{fault.id}: {pattern!r} is no regular expression: {problem}")
+    if wrong:
+        raise Error("the known errors are damaged", details=wrong)
     return found
 
 
@@ -99,10 +106,5 @@ def _fault(file: str, row: Any) -> Fault:
             wrong += [f"{name}: {item!r} is no text" for item in row[name] if not isinstance(item, str)]
     if wrong:
         raise Error(f"{where}: {wrong[0]}", details=wrong[1:])
-    fault = Fault(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
-    for pattern in (*fault.patterns, fault.after):
-        try:
-            re.compile(pattern)
-        except re.error as problem:
-            raise Error(f"{where}: {pattern!r} is no regular expression: {problem}") from None
-    return fault
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    return Fault(**values)

@@ -67,15 +67,24 @@ _SECRET = re.compile(
 )
 
 
-def quoted(line: str) -> str:
-    """A cleaned line to show: one line, printable, shortened; passwords in addresses and after names are ***."""
+def quoted(line: str, about: re.Pattern[str] | None = None) -> str:
+    """A cleaned line to show: printable, shortened to where it has `about`, with *** for passwords in addresses and
+    after names."""
     line = _CONTROL.sub("?", line)
     line = _SECRET.sub(r"\1***", _LOGIN.sub(r"\1***@", line))
-    return line if len(line) <= QUOTED else line[: QUOTED - 4] + " ..."
+    if len(line) <= QUOTED:
+        return line
+    found = about.search(line) if about else None
+    start = max(0, found.start() - QUOTED // 4) if found and found.end() > QUOTED - 4 else 0
+    short = line[start : start + QUOTED - 8]
+    return ("... " if start else "") + short + (" ..." if start + len(short) < len(line) else "")
 
 
-_ERROR = re.compile(r"\b(?:\w*(?:error|exception)|fatal|failed|failure|cannot|could not|denied)\b", re.IGNORECASE)
+_ERROR = ("error", "exception", "fatal", "failed", "failure", "cannot", "could not", "denied")
 
 
-def looks_like_an_error(line: str) -> bool:
-    return bool(_ERROR.search(line))
+def last_error(lines: list[str], words: str) -> int | None:
+    """Index of the last line that looks like an error; None = none does. `words`: all of them, in lower case."""
+    said = [word for word in _ERROR if word in words]
+    found = (index for index in range(len(lines) - 1, -1, -1) if any(word in lines[index].lower() for word in said))
+    return next(found, None) if said else None

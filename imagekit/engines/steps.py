@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagekit.diagnose import answer
 from imagekit.errors import BuildFailed, Surroundings
 from imagekit.site import scrub
 
@@ -87,7 +88,8 @@ def failure(steps: dict[str, Step], log: Path) -> BuildFailed | Surroundings:
     if step:
         what = f"the build failed at {step[1]} (steps of {step[2]}.yaml)"
         hint = "steps are lines of a shell with -eu, run as root after the wheels; try one in: docker run -u 0 IMAGE"
-    details = [*(scrub(line)[:300] for line in lines), f"log: {log}"]
+    known = answer.known([text])
+    details = [*(scrub(line)[:300] for line in lines), *([f"known: {known}"] if known else []), f"log: {log}"]
     if not failed and re.search(r"Cannot connect to the Docker daemon|permission denied", text):
         return Surroundings("the docker command does not reach the engine", details=details)
     return BuildFailed(what, details=details, hint=hint)

@@ -1,4 +1,4 @@
-"""Write what tests compare byte for byte, Dockerfiles and docs/cli.md: `make golden`; the diff is the review.
+"""Write what tests compare byte for byte, Dockerfiles, docs/cli.md and docs/troubleshooting.md: `make golden`; the diff is the review.
 
 A golden is made from a committed lock: that of profiles/locks/<profile>/ for the profile's own versions, or, for a
 profile whose lock depends on a local index, the lock.json beside it.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cli_page
+import troubleshooting_page
 
 from imagekit import own_files, render, resources
 from imagekit.compat.resolve import resolve
@@ -82,6 +83,7 @@ def main() -> None:
         path.write_text(dockerfile(profile))
         print(f"{profile}: {'unchanged' if old == path.read_text() else 'written'}")
     cli_page.FILE.write_text(cli_page.page())
+    troubleshooting_page.FILE.write_text(troubleshooting_page.page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

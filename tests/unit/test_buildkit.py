@@ -95,7 +95,13 @@ def test_every_known_cause_has_its_hint(tmp_path: Path, line: str, hint: str) ->
 def test_a_cause_that_nobody_knows_shows_its_lines_and_the_log(tmp_path: Path) -> None:
     error = failure(tmp_path, failing(*[f"line {n}" for n in range(40)]))
     assert "line 39" in str(error) and "line 3\n" not in str(error) and str(tmp_path / "build.log") in str(error)
-    assert len(error.details) <= steps.TAIL + 1
+    assert len(error.details) <= steps.TAIL + 1 and "known:" not in str(error)
+
+
+def test_a_failed_build_names_the_known_error(tmp_path: Path) -> None:
+    error = failure(tmp_path, failing("cc1plus", "#12 OSError: CUDA_HOME environment variable is not set."))
+    assert "known: a package is compiled with CUDA, and there is no toolkit: imagekit diagnose cuda-home" in str(error)
+    assert len(error.details) <= steps.TAIL + 2
 
 
 def test_no_host_and_no_password_in_what_is_shown(tmp_path: Path) -> None:
