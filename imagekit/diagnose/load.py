@@ -68,7 +68,10 @@ def _from_yaml(folder: Path) -> tuple[Fault, ...]:
             raise Error(f"{name}.yaml cannot be read: {problem}") from None
         if not isinstance(document, dict) or set(document) != {"group", "errors"}:
             raise Error(f"{name}.yaml: not the two keys group and errors")
-        found += [_fault(f"{name}.yaml", {**row, "group": document["group"]}) for row in document["errors"]]
+        if not isinstance(document["errors"], list):
+            raise Error(f"{name}.yaml: errors is no list")
+        rows = [{**row, "group": document["group"]} if isinstance(row, dict) else row for row in document["errors"]]
+        found += [_fault(f"{name}.yaml", row) for row in rows]
     return _agree(tuple(found))
 
 
@@ -92,9 +95,9 @@ _KINDS: dict[str, type] = {"tuple[str, ...]": list, "str": str, "bool": bool}
 
 
 def _fault(file: str, row: Any) -> Fault:
-    where = f"{file}: {row.get('id', row) if isinstance(row, dict) else row!r}"
     if not isinstance(row, dict):
-        raise Error(f"{where}: a row is a mapping")
+        raise Error(f"{file}: {row!r}: a row is a mapping")
+    where = f"{file}: {row.get('id', 'a row without an id')}"
     fields = {field.name: field for field in dataclasses.fields(Fault)}
     wrong = [f"unknown field {name}" for name in row if name not in fields]
     for name, field in fields.items():

@@ -26,9 +26,9 @@ def lines(stream: BinaryIO) -> Iterator[str]:
         *whole, rest = (rest + block).split(b"\n")
         for line in whole:
             yield _last(line).decode(errors="replace")
-        rest = _last(rest)
+        rest = _last(rest) + (b"\r" if rest.endswith(b"\r") else b"")
     if rest:
-        yield rest.decode(errors="replace")
+        yield _last(rest).decode(errors="replace")
 
 
 def _last(line: bytes) -> bytes:
