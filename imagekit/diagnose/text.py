@@ -60,9 +60,9 @@ def clean(line: str) -> str:
     return line.rstrip()
 
 
-_LOGIN = re.compile(r"(\b[\w+.-]+://)[^/\s]*@")
+_LOGIN = re.compile(r"(://)[^/\s]*@")
 _SECRET = re.compile(
-    r"""((?:authorization:?\s*(?:basic|bearer)|[\w-]*(?:password|passwd|secret|token|api[_-]?key)["']?\s*[=:])\s*["']?)[^\s"']+""",
+    r"""((?:authorization:?\s*(?:basic|bearer)|(?:password|passwd|secret|token|api[_-]?key)["']?\s*[=:])\s*["']?)[^\s"']+""",
     re.IGNORECASE,
 )
 
