@@ -60,6 +60,7 @@ def clean(line: str) -> str:
     return line.rstrip()
 
 
+# Neither begins with a repetition, which takes quadratic time on a long line.
 _LOGIN = re.compile(r"(://)[^/\s]*@")
 _SECRET = re.compile(
     r"""((?:authorization:?\s*(?:basic|bearer)|(?:password|passwd|secret|token|api[_-]?key)["']?\s*[=:])\s*["']?)[^\s"']+""",

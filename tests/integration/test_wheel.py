@@ -42,3 +42,9 @@ def test_the_facts_are_read_as_json(installed: Path) -> None:
     code = "import sys; from imagekit.compat import facts; facts.load(); print('yaml' in sys.modules)"
     done = subprocess.run([installed / "python", "-c", code], capture_output=True, text=True, check=True, cwd="/")
     assert done.stdout.strip() == "False"
+
+
+def test_the_known_errors_are_read_as_json(installed: Path) -> None:
+    code = "import sys; from imagekit.diagnose import load; print(len(load.faults()) >= 30, 'yaml' in sys.modules)"
+    done = subprocess.run([installed / "python", "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    assert done.stdout.strip() == "True False"

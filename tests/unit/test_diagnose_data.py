@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagekit import cli
-from imagekit.diagnose import find, load
+from imagekit.diagnose import find, load, text
 from imagekit.diagnose.model import Fault
 from imagekit.errors import Error
 
@@ -186,6 +186,15 @@ def test_what_matches_has_the_words_that_are_looked_for_first(pattern: str) -> N
     has_them()
 
 
+@pytest.mark.parametrize(
+    "pattern", sorted({pattern for _, pattern in PATTERNS} | {text._LOGIN.pattern, text._SECRET.pattern})
+)
+def test_no_pattern_begins_with_a_repetition(pattern: str) -> None:
+    """It would be tried from every character of a long line to its end."""
+    first = r"(?:\\.|\[[^\]]*\]|[^\\\[])"
+    assert not re.search(rf"(?:^|\|)(?:\((?:\?:)?)*{first}[*+]", pattern)
+
+
 # Rows
 
 
@@ -196,8 +205,8 @@ def test_there_are_at_least_thirty() -> None:
 @pytest.mark.parametrize("fault", FAULTS, ids=IDS)
 def test_a_row_is_whole(fault: Fault) -> None:
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", fault.id) and fault.patterns
-    for text in (fault.title, fault.cause, fault.check, fault.fix, fault.docs):
-        assert text.strip() == text != ""
+    for said in (fault.title, fault.cause, fault.check, fault.fix, fault.docs):
+        assert said.strip() == said != ""
     assert fault.title.isascii() and len(fault.title) <= 75 and not fault.title.endswith(".")
     assert fault.cause.endswith(".") and fault.fix[-1] in ".:e1h", fault.fix
     assert fault.sources and all(source.startswith(("https://", "http://")) for source in fault.sources)
