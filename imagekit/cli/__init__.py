@@ -21,6 +21,9 @@ GROUPS = {
         "inspect": "Tell what an image is, without starting it.",
         "init": "Write a first profile, or a Dockerfile on top of an image.",
     },
+    "Understand": {
+        "compat": "Which torch goes with which CUDA, Python, GPU and driver.",
+    },
     "Platform": {
         "lock": "Pin every version of a profile.",
         "plan": "Show units, groups, sizes and keys.",

@@ -6,7 +6,7 @@ Python, then the base. With no way to meet all wishes, the same search tells wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from packaging.version import Version
@@ -60,22 +60,28 @@ def misses(choice: Choice, asked: Asked) -> tuple[str, ...]:
 def best(facts: Facts, wishes: Asked, preferences: Asked) -> Choice | None:
     """The choice that meets all wishes and gives up the least; None when nothing meets them."""
     fits = [choice for choice in everything(facts) if not misses(choice, wishes)]
-    return min(fits, key=lambda choice: _cost(facts, choice, wishes, preferences), default=None)
+    return min(fits, key=lambda choice: cost(facts, choice, wishes, preferences), default=None)
 
 
-def nearest(facts: Facts, wishes: Asked, preferences: Asked, count: int = 3) -> list[tuple[Choice, tuple[str, ...]]]:
-    """Up to `count` choices that break the fewest wishes, with the axes they break.
+def nearest(
+    facts: Facts, wishes: Asked, preferences: Asked, count: int = 3,
+    more: Callable[[Choice], tuple[str, ...]] = lambda _: (),
+) -> list[tuple[Choice, tuple[str, ...]]]:  # fmt: skip
+    """Up to `count` choices that break few wishes, with the axes they break; none whose breaks hold those of another.
+
+    `more`: what else of what was asked a choice breaks, such as "without V100".
 
     First the best for each set of axes that could be broken, then the second best of each, those that keep the torch
     that was wished before the others; never two of one torch minor that differ in nothing else the user would see.
     """
     pools: dict[tuple[str, ...], list[Choice]] = {}
     for choice in everything(facts):
-        pools.setdefault(misses(choice, wishes), []).append(choice)
+        pools.setdefault((*misses(choice, wishes), *more(choice)), []).append(choice)
+    kinds = {broken: frozenset(change.partition(" >= ")[0] for change in broken) for broken in pools}
     fewest = min((len(broken) for broken in pools), default=0)
-    ranked: list[tuple[int, bool, Choice, tuple[str, ...]]] = []
+    ranked: list[tuple[int, int, bool, tuple[object, ...], Choice, tuple[str, ...]]] = []
     for broken, choices in pools.items():
-        if len(broken) > fewest:
+        if len(broken) > fewest + 1 or any(other < kinds[broken] for other in kinds.values()):
             continue
         seen: set[tuple[str, ...]] = set()
         for choice in sorted(choices, key=lambda c: _closeness(facts, c, wishes, preferences, broken)):
@@ -83,9 +89,10 @@ def nearest(facts: Facts, wishes: Asked, preferences: Asked, count: int = 3) -> 
             if visible not in seen:
                 seen.add(visible)
                 place = len(seen)
-                ranked.append((place, ("torch" in broken) == (place > 1), choice, broken))
-    ranked.sort(key=lambda entry: entry[:2])
-    return [(choice, broken) for _, _, choice, broken in ranked[:count]]
+                close = _closeness(facts, choice, wishes, preferences, broken)
+                ranked.append((place, len(broken), ("torch" in broken) == (place > 1), close, choice, broken))
+    ranked.sort(key=lambda entry: entry[:4])
+    return [(choice, broken) for *_, choice, broken in ranked[:count]]
 
 
 def _closeness(
@@ -96,7 +103,7 @@ def _closeness(
         not choice.variant.official,
         default,
         _distance(facts, choice, wishes),
-        *_cost(facts, choice, wishes, preferences),
+        *cost(facts, choice, wishes, preferences),
     )
 
 
@@ -110,7 +117,7 @@ def _is(version: str, asked: str) -> bool:
     return not asked or version == asked or (asked.count(".") == 1 and version.startswith(asked + "."))
 
 
-def _cost(facts: Facts, choice: Choice, wishes: Asked, preferences: Asked) -> tuple[object, ...]:
+def cost(facts: Facts, choice: Choice, wishes: Asked, preferences: Asked) -> tuple[object, ...]:
     given_up = misses(choice, preferences)
     versions = [release.version for release in facts.releases]
     place = versions.index(choice.release.version)

@@ -13,19 +13,19 @@ def refusal(facts: Facts, wishes: Asked, preferences: Asked) -> ImpossibleWish:
     asked = [("torch", wishes.torch), ("CUDA", wishes.cuda), ("Python", wishes.python), ("base", wishes.suite)]
     options = dict(zip(("torch", "CUDA", "Python", "base"), _OPTION.values(), strict=True))
     lines = ["", *_column("asked", [f"{f'{name} {value}':<16} {options[name]}" for name, value in asked if value])]
-    lines += _column("facts", _facts(facts, wishes))
+    lines += _column("facts", said(facts, wishes))
     found = nearest(facts, wishes, preferences)
     lines += ["", "what works, nearest first"] if found else []
     for number, (choice, broken) in enumerate(found, 1):
-        lines.append(f"  {number}  {_options(choice, wishes, broken):<44} {_cost(facts, choice)}")
-    return ImpossibleWish(_headline(wishes), details=[*lines, ""], hint="nothing was built or changed")
+        lines.append(f"  {number}  {_options(choice, wishes, broken):<44} {price(facts, choice)}")
+    return ImpossibleWish(headline(wishes), details=[*lines, ""], hint="nothing was built or changed")
 
 
 def _column(title: str, lines: list[str]) -> list[str]:
     return [f"{title if number == 0 else '':<7} {line}" for number, line in enumerate(lines)]
 
 
-def _headline(wishes: Asked) -> str:
+def headline(wishes: Asked) -> str:
     words = [f"torch {wishes.torch}" if wishes.torch else "torch"]
     words += [f"for CUDA {wishes.cuda}"] if wishes.cuda else []
     words += [f"for Python {wishes.python}"] if wishes.python else []
@@ -33,7 +33,8 @@ def _headline(wishes: Asked) -> str:
     return f"there is no {' '.join(words)}"
 
 
-def _facts(facts: Facts, wishes: Asked) -> list[str]:
+def said(facts: Facts, wishes: Asked) -> list[str]:
+    """What the facts say about the versions that were asked."""
     lines = []
     known = [r for r in facts.releases if r.version == wishes.torch or r.version.startswith(wishes.torch + ".")]
     if wishes.torch and not known:
@@ -74,7 +75,8 @@ def _options(choice: Choice, wishes: Asked, broken: tuple[str, ...]) -> str:
     return " ".join(f"{_OPTION[axis]} {value[axis]}" for axis in axes)
 
 
-def _cost(facts: Facts, choice: Choice) -> str:
+def price(facts: Facts, choice: Choice) -> str:
+    """What a choice costs: the driver it needs, the GPUs it runs on, where its wheels are."""
     toolkit = facts.toolkit(choice.variant.cuda)
     driver = f"driver >= {toolkit.compat_driver}" if toolkit else ""
     architectures = choice.variant.gpu_architectures

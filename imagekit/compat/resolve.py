@@ -117,7 +117,7 @@ def again(resolution: Resolution, versions: Mapping[str, str]) -> Review:
         "glibc": resolution.glibc,
         "ffmpeg": system.ffmpeg or "0",
     }
-    return review(facts, versions, about, resolution.apt, (*FAMILY, "triton"))
+    return review(facts.constraints, versions, about, resolution.apt, (*FAMILY, "triton"))
 
 
 def _choose(facts: Facts, asked: Asked, preferred: Asked) -> Choice:
@@ -236,7 +236,7 @@ def _review(facts: Facts, choice: Choice, apt: tuple[str, ...], wants: list[Want
         pins = [s.version for s in Requirement(release.triton.split(";")[0]).specifier if s.operator in ("==", "~=")]
         versions |= {"triton": pins[0]} if pins else {}
     about = {"python": choice.system.python, "cuda": choice.variant.cuda, "glibc": choice.system.glibc}
-    return review(facts, versions, about, apt, tuple(versions))
+    return review(facts.constraints, versions, about, apt, tuple(versions))
 
 
 def _differs(profile: Profile, wishes: Wishes, choice: Choice, preferred: Asked) -> tuple[str, ...]:

@@ -1,0 +1,127 @@
+"""A question as people write it: 2.9, v2.9 or cu118; RTX 3090, 3090, sm_86 or 8.6; numpy==2.0.0."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from imagekit.compat import bases, nodes, spelling
+from imagekit.compat.choose import Asked
+from imagekit.compat.facts import Facts
+from imagekit.compat.nodes import Node
+from imagekit.compat.question import Question
+from imagekit.compat.rows import Gpu
+from imagekit.errors import UsageError
+
+T = TypeVar("T")
+
+
+def question(
+    facts: Facts, *, torch: str = "", cuda: str = "", python: str = "", os: str = "", base: str = "",
+    packages: Iterable[str] = (), torchvision: str = "", torchaudio: str = "", gpus: Iterable[str] = (),
+    drivers: Iterable[str] = (), pools: Iterable[tuple[str, str, str]] = (), today: str = "",
+) -> Question:  # fmt: skip
+    """`pools`: (name, GPU, driver) of each pool of a fleet. Raises UsageError that lists all that cannot be read."""
+    problems: list[str] = []
+    read = functools.partial(_read, problems)
+    version, variant = read("--torch", spelling.torch, torch, ("", ""))
+    toolkit = read("--cuda", spelling.cuda, cuda, "")
+    built = spelling.cuda(variant) if variant else ""
+    if built and toolkit and built != toolkit:
+        problems.append(f"--torch {torch} is a build for CUDA {built}, and --cuda {cuda} is another one")
+    suite = read("--os", lambda text: bases.known_suite(text).suite, os, "")
+    image = base.removeprefix("image:").removeprefix("docker.io/")
+    standing = read(
+        "--base", lambda text: bases.suite_of(text if ":" in text else f"distro:{text}", None), _base(base), ""
+    )
+    if suite and standing and suite != standing:
+        problems.append(f"--os {os} and --base {base}: two distributions")
+    versions: dict[str, str] = {}
+    pins = [*packages, *(f"{n}=={v}" for n, v in (("torchvision", torchvision), ("torchaudio", torchaudio)) if v)]
+    for line in pins:
+        name, pinned = read("--package", _pin, line, ("", ""))
+        if name == "torch":
+            problems.append(f"--package {line}: the version of torch is --torch")
+        elif name:
+            versions[name] = pinned
+    inside = re.match(r"pytorch/pytorch:(\d+\.\d+\.\d+)-cuda(\d+\.\d+)", image)
+    if inside and not version:
+        version = inside[1]
+        built = inside[2] if inside[2] in {variant.cuda for variant in facts.variants_of(version)} else built
+    return _checked(problems, Question(
+        asked=Asked(
+            torch=version, cuda=toolkit or built, python=read("--python", spelling.python, python, ""),
+            suite=suite or standing,
+        ),
+        versions=versions, nodes=_nodes(facts, gpus, drivers, pools, problems), base=image, today=today,
+    ))  # fmt: skip
+
+
+def _read(problems: list[str], option: str, parse: Callable[[str], T], text: str, nothing: T) -> T:
+    """What a text means; where it means nothing, that is one more problem."""
+    try:
+        return parse(text) if text else nothing
+    except UsageError as error:
+        problems.append(f"{option}: {error.message}" + (f"; {error.hint}" if error.hint else ""))
+        return nothing
+
+
+def _checked(problems: list[str], asked: Question) -> Question:
+    if problems:
+        raise UsageError("the question cannot be read", details=problems)
+    return asked
+
+
+def _base(text: str) -> str:
+    """As a profile writes it: nvidia/cuda:12.1.1-base-ubuntu22.04 is an image, bookworm a suite.
+
+    "" for pytorch/pytorch, whose tags do not tell the distribution.
+    """
+    if text.removeprefix("image:").removeprefix("docker.io/").startswith("pytorch/pytorch:"):
+        return ""
+    kinds = ("distro:", "image:", "cuda:")
+    return text if text.startswith(kinds) or not text or "/" not in text else f"image:{text}"
+
+
+def _pin(line: str) -> tuple[str, str]:
+    try:
+        requirement = Requirement(line)
+        (specifier,) = requirement.specifier
+        if specifier.operator != "==" or "*" in specifier.version:
+            raise ValueError
+        return canonicalize_name(requirement.name), str(Version(specifier.version))
+    except (InvalidRequirement, InvalidVersion, ValueError):
+        raise UsageError(f"{line!r} is not an exact version", hint="write it as numpy==2.0.0") from None
+
+
+def _nodes(
+    facts: Facts, gpus: Iterable[str], drivers: Iterable[str], pools: Iterable[tuple[str, str, str]],
+    problems: list[str],
+) -> tuple[Node, ...]:  # fmt: skip
+    """One node for each GPU. One driver is that of all of them, several go with the GPUs in their order."""
+    models, versions = list(gpus), list(drivers)
+    if len(versions) > 1 and len(versions) != len(models):
+        problems.append(f"{len(versions)} times --driver for {len(models)} times --gpu: give one, or one for each GPU")
+        return ()
+    if not models and versions:
+        models = [""]
+    pairs = [("", model, versions[n] if len(versions) > 1 else "".join(versions)) for n, model in enumerate(models)]
+    found = []
+    for name, model, driver in (*pairs, *pools):
+        where = f"fleet.{name}" if name else ""
+        nothing: tuple[str, Gpu | None] = ("", None)
+        sm, row = _read(problems, where or "--gpu", lambda text: nodes.gpu(text, facts), model, nothing)
+        version = _read(problems, where or "--driver", nodes.driver, driver, "")
+        found.append(Node(name or (row.name if row else sm), sm, row, version))
+    return tuple(found)
+
+
+def pools(fleet: Mapping[str, object]) -> list[tuple[str, str, str]]:
+    """(name, GPU, driver) of a site's fleet."""
+    return [(name, str(getattr(pool, "gpu", "")), str(getattr(pool, "driver", ""))) for name, pool in fleet.items()]
