@@ -11,9 +11,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from imagekit.compat import bases, nodes, spelling
+from imagekit.compat import nodes, spelling
 from imagekit.compat.choose import Asked
-from imagekit.compat.facts import Facts
+from imagekit.compat.facts import Facts, load
 from imagekit.compat.nodes import Node
 from imagekit.compat.question import Question
 from imagekit.compat.rows import Gpu
@@ -35,11 +35,9 @@ def question(
     built = spelling.cuda(variant) if variant else ""
     if built and toolkit and built != toolkit:
         problems.append(f"--torch {torch} is a build for CUDA {built}, and --cuda {cuda} is another one")
-    suite = read("--os", lambda text: bases.known_suite(text).suite, os, "")
+    suite = read("--os", _suite, os, "")
     image = base.removeprefix("image:").removeprefix("docker.io/")
-    standing = read(
-        "--base", lambda text: bases.suite_of(text if ":" in text else f"distro:{text}", None), _base(base), ""
-    )
+    standing = read("--base", _suite, "" if image.startswith("pytorch/pytorch:") else base, "")
     if suite and standing and suite != standing:
         problems.append(f"--os {os} and --base {base}: two distributions")
     versions: dict[str, str] = {}
@@ -78,15 +76,16 @@ def _checked(problems: list[str], asked: Question) -> Question:
     return asked
 
 
-def _base(text: str) -> str:
-    """As a profile writes it: nvidia/cuda:12.1.1-base-ubuntu22.04 is an image, bookworm a suite.
+def _suite(text: str) -> str:
+    """The suite of bookworm, debian:12, distro:bookworm, or of an image whose name tells it."""
+    system = load().suite(text)
+    if system:
+        return system.suite
+    from imagekit.compat import bases  # pydantic, which no other question needs: a third of the start-up time
 
-    "" for pytorch/pytorch, whose tags do not tell the distribution.
-    """
-    if text.removeprefix("image:").removeprefix("docker.io/").startswith("pytorch/pytorch:"):
-        return ""
-    kinds = ("distro:", "image:", "cuda:")
-    return text if text.startswith(kinds) or not text or "/" not in text else f"image:{text}"
+    if text.startswith(("distro:", "image:", "cuda:")):
+        return bases.suite_of(text, None)
+    return bases.suite_of(f"image:{text}" if ":" in text else f"distro:{text}", None)
 
 
 def _pin(line: str) -> tuple[str, str]:

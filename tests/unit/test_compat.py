@@ -140,6 +140,8 @@ def test_each_gpu_has_a_driver_or_all_have_one() -> None:
     ({"base": "nvidia/cuda:12.7.0-devel-ubuntu22.04"}, False, "no CUDA 12.7"),
     ({"torch": "2.4.1", "os": "trixie"}, False, ""),
     ({"torch": "2.4.1", "os": "ubuntu22.04", "python": "3.10"}, True, "Ubuntu 22.04"),
+    ({"torch": "2.4.1", "base": "debian:bookworm-slim"}, True, "Debian 12"),
+    ({"torch": "2.4.1", "base": "distro:bookworm", "os": "debian:12"}, True, "Debian 12"),
 ])  # fmt: skip
 def test_what_goes_together(asked: dict[str, object], possible: bool, words: str) -> None:
     found = ask(**asked)
