@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import date
+from typing import Any
 
 import click
 
@@ -58,15 +59,15 @@ def check(
     from imagekit.compat.question import answer
 
     known = facts.load()
-    pools: list[tuple[str, str, str]] = []
+    pools: tuple[Any, ...] = ()
     if fleet:
         from imagekit import pipeline
 
-        pools = asking.pools(pipeline.the_site(site).settings.fleet)
+        pools = pipeline.fleet(pipeline.the_site(site))
     found = answer(
         asking.question(
             known, torch=torch, cuda=cuda, python=python, os=system, base=base, torchvision=torchvision,
-            torchaudio=torchaudio, packages=packages, gpus=gpus, drivers=drivers, pools=pools,
+            torchaudio=torchaudio, packages=packages, gpus=gpus, drivers=drivers, fleet=pools,
             today=date.today().isoformat(),
         ),
         known,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -25,9 +25,9 @@ T = TypeVar("T")
 def question(
     facts: Facts, *, torch: str = "", cuda: str = "", python: str = "", os: str = "", base: str = "",
     packages: Iterable[str] = (), torchvision: str = "", torchaudio: str = "", gpus: Iterable[str] = (),
-    drivers: Iterable[str] = (), pools: Iterable[tuple[str, str, str]] = (), today: str = "",
+    drivers: Iterable[str] = (), fleet: tuple[Node, ...] = (), today: str = "",
 ) -> Question:  # fmt: skip
-    """`pools`: (name, GPU, driver) of each pool of a fleet. Raises UsageError that lists all that cannot be read."""
+    """`fleet`: nodes besides `gpus`. Raises UsageError that lists all that cannot be read."""
     problems: list[str] = []
     read = functools.partial(_read, problems)
     version, variant = read("--torch", spelling.torch, torch, ("", ""))
@@ -57,7 +57,7 @@ def question(
             torch=version, cuda=toolkit or built, python=read("--python", spelling.python, python, ""),
             suite=suite or standing,
         ),
-        versions=versions, nodes=_nodes(facts, gpus, drivers, pools, problems), base=image, today=today,
+        versions=versions, nodes=(*_nodes(facts, gpus, drivers, problems), *fleet), base=image, today=today,
     ))  # fmt: skip
 
 
@@ -99,10 +99,7 @@ def _pin(line: str) -> tuple[str, str]:
         raise UsageError(f"{line!r} is not an exact version", hint="write it as numpy==2.0.0") from None
 
 
-def _nodes(
-    facts: Facts, gpus: Iterable[str], drivers: Iterable[str], pools: Iterable[tuple[str, str, str]],
-    problems: list[str],
-) -> tuple[Node, ...]:  # fmt: skip
+def _nodes(facts: Facts, gpus: Iterable[str], drivers: Iterable[str], problems: list[str]) -> tuple[Node, ...]:
     """One node for each GPU. One driver is that of all of them, several go with the GPUs in their order."""
     models, versions = list(gpus), list(drivers)
     if len(versions) > 1 and len(versions) != len(models):
@@ -110,17 +107,11 @@ def _nodes(
         return ()
     if not models and versions:
         models = [""]
-    pairs = [("", model, versions[n] if len(versions) > 1 else "".join(versions)) for n, model in enumerate(models)]
     found = []
-    for name, model, driver in (*pairs, *pools):
-        where = f"fleet.{name}" if name else ""
+    for number, model in enumerate(models):
         nothing: tuple[str, Gpu | None] = ("", None)
-        sm, row = _read(problems, where or "--gpu", lambda text: nodes.gpu(text, facts), model, nothing)
-        version = _read(problems, where or "--driver", nodes.driver, driver, "")
-        found.append(Node(name or (row.name if row else sm), sm, row, version))
+        sm, row = _read(problems, "--gpu", lambda text: nodes.gpu(text, facts), model, nothing)
+        given = versions[number] if len(versions) > 1 else "".join(versions)
+        driver = _read(problems, "--driver", nodes.driver, given, "")
+        found.append(Node(row.name if row else sm, sm, row, driver))
     return tuple(found)
-
-
-def pools(fleet: Mapping[str, object]) -> list[tuple[str, str, str]]:
-    """(name, GPU, driver) of a site's fleet."""
-    return [(name, str(getattr(pool, "gpu", "")), str(getattr(pool, "driver", ""))) for name, pool in fleet.items()]

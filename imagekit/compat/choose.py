@@ -6,13 +6,14 @@ Python, then the base. With no way to meet all wishes, the same search tells wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from packaging.version import Version
 
 from imagekit.compat.facts import Facts
 from imagekit.compat.rows import OperatingSystem, Release, Variant
+from imagekit.resolution import Reason
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,20 @@ def misses(choice: Choice, asked: Asked) -> tuple[str, ...]:
     return tuple(axis for axis in AXES if not has[axis])
 
 
-def best(facts: Facts, wishes: Asked, preferences: Asked) -> Choice | None:
+More = Callable[["Choice"], tuple[str, ...]]
+"""What else of what was asked a choice breaks, in words: "without V100"."""
+
+
+def best(facts: Facts, wishes: Asked, preferences: Asked, more: More = lambda _: ()) -> Choice | None:
     """The choice that meets all wishes and gives up the least; None when nothing meets them."""
-    fits = [choice for choice in everything(facts) if not misses(choice, wishes)]
+    fits = [choice for choice in everything(facts) if not misses(choice, wishes) and not more(choice)]
     return min(fits, key=lambda choice: cost(facts, choice, wishes, preferences), default=None)
 
 
 def nearest(
-    facts: Facts, wishes: Asked, preferences: Asked, count: int = 3,
-    more: Callable[[Choice], tuple[str, ...]] = lambda _: (),
+    facts: Facts, wishes: Asked, preferences: Asked, count: int = 3, more: More = lambda _: ()
 ) -> list[tuple[Choice, tuple[str, ...]]]:  # fmt: skip
     """Up to `count` choices that break few wishes, with the axes they break; none whose breaks hold those of another.
-
-    `more`: what else of what was asked a choice breaks, such as "without V100".
 
     First the best for each set of axes that could be broken, then the second best of each, those that keep the torch
     that was wished before the others; never two of one torch minor that differ in nothing else the user would see.
@@ -151,8 +153,8 @@ def _distance(facts: Facts, choice: Choice, wishes: Asked) -> float:
     return far
 
 
-def given_up(choice: Choice, asked: Asked, preferred: Asked) -> tuple[str, ...]:
-    """One line for each preference that stood in the way of a wish."""
+def given_up(choice: Choice, asked: Asked, preferred: Asked, targets: Iterable[str] = ()) -> tuple[str, ...]:
+    """One line for each preference that stood in the way of a wish, or of a pool in `targets`."""
     has = {
         "torch": choice.release.version,
         "cuda": choice.variant.cuda,
@@ -160,6 +162,7 @@ def given_up(choice: Choice, asked: Asked, preferred: Asked) -> tuple[str, ...]:
         "suite": choice.system.suite,
     }
     wishes = [f"{axis} {getattr(asked, axis)}" for axis in has if getattr(asked, axis)]
+    wishes += [f"target {name}" for name in targets]
     ask = f"{' and '.join(wishes)} {'asks' if len(wishes) == 1 else 'ask'} for it"
     lines = []
     for axis, value in has.items():
@@ -167,3 +170,25 @@ def given_up(choice: Choice, asked: Asked, preferred: Asked) -> tuple[str, ...]:
         if before and not getattr(asked, axis) and not (value == before or value.startswith(before + ".")):
             lines.append(f"{axis} moves from {before} to {value}: {ask}")
     return tuple(lines)
+
+
+def reasons(choice: Choice, asked: Asked, preferred: Asked) -> tuple[Reason, ...]:
+    """Why each axis is what it is: a wish, the preference, or another than that."""
+    lost = misses(choice, preferred)
+
+    def why(axis: str) -> str:
+        before = getattr(preferred, axis)
+        if getattr(asked, axis):
+            return "a wish"
+        if axis in lost:
+            return f"moved from {before}, the profile's preference"
+        return "the profile's preference" if before else "the newest"
+
+    fact = f"torch/{choice.release.version}"
+    return (
+        Reason(subject="torch", value=choice.release.version, because=why("torch"), fact=fact),
+        Reason(subject="cuda", value=choice.variant.cuda, because=why("cuda"), fact=f"{fact}/{choice.variant.name}"),
+        Reason(
+            subject="python", value=choice.system.python, because="the base's own", fact=f"os/{choice.system.suite}"
+        ),
+    )

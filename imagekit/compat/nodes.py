@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from imagekit.compat.facts import Facts
@@ -24,6 +24,10 @@ class Node:
     driver: str = ""
     """Version of the Linux driver: "535.183.01"."""
     count: int = 1
+    pool: bool = False
+    """Whether it is a pool of the site's fleet, which people know by its name."""
+    model: str = ""
+    """The GPU as the site writes it."""
 
 
 @dataclass(frozen=True)
@@ -106,29 +110,44 @@ def _driver(node: Node, toolkit: Toolkit, by_ptx: bool, branch: str | None) -> I
     """A driver runs programs of every older CUDA, and of every newer one of its own major version; code in PTX needs
     the driver of its own toolkit (https://docs.nvidia.com/deploy/cuda-compatibility/)."""
     fact, cuda = f"cuda/{toolkit.version}", toolkit.version
-    has = numbers(node.driver)
+    has, whose = numbers(node.driver), f"{node.name}: " if node.pool else ""
     if branch and has[0] > int(branch):
         yield Fit(
-            "driver", "no", f"driver {node.driver} does not run {_shown(node)}: branch {branch} is its last",
+            "driver", "no", f"{whose}driver {node.driver} does not run {_shown(node)}: branch {branch} is its last",
             f"gpus/{node.gpu.name if node.gpu else node.sm}", f"driver of branch {branch}",
         )  # fmt: skip
     elif has < numbers(toolkit.compat_driver):
-        yield Fit(
-            "driver", "no", f"driver {node.driver} is too old for CUDA {cuda}, which needs {toolkit.compat_driver}",
-            fact, f"driver >= {toolkit.compat_driver}",
-        )  # fmt: skip
+        text = f"{whose}driver {node.driver} is too old for CUDA {cuda}, which needs {toolkit.compat_driver}"
+        yield Fit("driver", "no", text, fact, f"driver >= {toolkit.compat_driver}")
     elif toolkit.driver and has < numbers(toolkit.driver):
         if by_ptx:
-            text = f"driver {node.driver} does not compile PTX of CUDA {cuda}, which needs {toolkit.driver}"
+            text = f"{whose}driver {node.driver} does not compile PTX of CUDA {cuda}, which needs {toolkit.driver}"
             yield Fit("driver", "no", text, fact, f"driver >= {toolkit.driver}")
         else:
             text = (
-                f"driver {node.driver} runs CUDA {cuda} through minor-version compatibility (from "
+                f"{whose}driver {node.driver} runs CUDA {cuda} through minor-version compatibility (from "
                 f"{toolkit.compat_driver}); CUDA {cuda} came with {toolkit.driver}"
             )
             yield Fit("driver", "note", text, fact)
     else:
-        yield Fit("driver", "yes", f"driver {node.driver} runs CUDA {cuda}", fact)
+        yield Fit("driver", "yes", f"{whose}driver {node.driver} runs CUDA {cuda}", fact)
+
+
+def changes(nodes: Iterable[Node], release: Release, variant: Variant, facts: Facts) -> Iterator[str]:
+    """What must be otherwise for a build to run on all nodes: "without Tesla V100", "driver >= 525.60.13"."""
+    found: dict[str, None] = {}
+    for node in nodes:
+        bad = {fit.axis: fit for fit in fits(node, release, variant, facts) if fit.verdict == "no"}
+        if "gpu" in bad:
+            found[f"without {named(node)}"] = None
+        elif "driver" in bad:
+            found[f"{bad['driver'].tip}{f' on {node.name}' if node.pool else ''}"] = None
+    yield from found
+
+
+def named(node: Node) -> str:
+    """A pool by its name, any other node by its GPU."""
+    return node.name if node.pool or not node.gpu else node.gpu.name
 
 
 def runs(variant: Variant, sm: str) -> str:
@@ -153,7 +172,7 @@ def span(architectures: tuple[str, ...]) -> str:
 
 def _shown(node: Node) -> str:
     model = f"{node.gpu.name} ({node.sm})" if node.gpu else node.sm
-    return model if node.name in ("", node.sm) or (node.gpu and node.name == node.gpu.name) else f"{node.name}: {model}"
+    return f"{node.name}: {model}" if node.pool else model
 
 
 def _number(architecture: str) -> int:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from imagekit.compat import rules
+from imagekit.compat import nodes, rules
 from imagekit.compat.choose import Asked, Choice, cost, everything, misses, nearest
 from imagekit.compat.facts import Facts
-from imagekit.compat.nodes import Node, fits
+from imagekit.compat.nodes import Node
 from imagekit.compat.rules import Finding, Stack
 
 NOTHING = Asked()
@@ -82,12 +82,7 @@ def _refusals(findings: tuple[Finding, ...]) -> int:
 
 def _broken(choice: Choice, question: Question, facts: Facts) -> Iterator[str]:
     """What of the question besides the versions of torch, CUDA, Python and the system a choice does not meet."""
-    for node in question.nodes:
-        bad = {fit.axis: fit for fit in fits(node, choice.release, choice.variant, facts) if fit.verdict == "no"}
-        if "gpu" in bad:
-            yield f"without {node.gpu.name if node.gpu else node.sm}"
-        elif "driver" in bad:
-            yield bad["driver"].tip
+    yield from nodes.changes(question.nodes, choice.release, choice.variant, facts)
     stack = Stack(choice, facts, question.versions, base=question.base)
     for rule in rules.OF_THE_REST:
         yield from dict.fromkeys(f.tip or f.text for f in rule.judge(stack) if f.verdict == "no")

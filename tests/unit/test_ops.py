@@ -8,6 +8,9 @@ import pytest
 import samples
 
 from imagekit import built, render
+from imagekit.compat import facts
+from imagekit.compat.fleet import pools
+from imagekit.compat.nodes import Node
 from imagekit.compat.resolve import resolve
 from imagekit.contract import labels
 from imagekit.foundation import Foundation
@@ -15,6 +18,7 @@ from imagekit.lock.model import Lock, needs
 from imagekit.plan import plan
 from imagekit.profile import Wishes, load
 from imagekit.resolution import Resolution
+from imagekit.site.model import Pool
 from imagekit.smoke.check import Failure
 from imagekit.smoke.checks import compiled_ops
 
@@ -29,7 +33,11 @@ def resolved(
     torch: str = "2.11", base: str = "", found: Foundation | None = None, fleet: dict[str, str] | None = None
 ) -> Resolution:  # fmt: skip
     wishes = Wishes(torch=torch, features=("deepspeed",), base=base or None)
-    return resolve(load("base"), wishes, look=lambda _: found, fleet=fleet)
+    return resolve(load("base"), wishes, look=lambda _: found, nodes=nodes(fleet or {}))
+
+
+def nodes(fleet: dict[str, str]) -> tuple[Node, ...]:
+    return pools({name: Pool(gpu=gpu, driver="580.65.06") for name, gpu in fleet.items()}, facts.load())
 
 
 def note(r: Resolution) -> str:
@@ -64,7 +72,7 @@ def test_without_a_fleet_they_run_where_torch_does() -> None:
 def test_the_pools_of_targets_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text('extends: base\ntorch: "2.11"\nfeatures: [deepspeed]\ntargets: [h]\n')
-    r = resolve(load("./mine.yaml"), Wishes(), fleet={"a": "A100", "h": "H100"})
+    r = resolve(load("./mine.yaml"), Wishes(), nodes=nodes({"a": "A100", "h": "H100"}))
     assert r.builds[0].architectures == ("sm_90",)
 
 
@@ -72,7 +80,9 @@ def test_what_cannot_be_compiled_for_is_said() -> None:
     r = resolved(fleet={"old": "V100", "a": "A100", "what": "Voodoo2"})
     assert r.builds[0].architectures == ("sm_80",)
     assert "nvcc 13.0 does not compile for sm_70" in r.notes
-    assert "the facts do not know the GPU 'Voodoo2' of the fleet" in r.notes
+    assert "what: the facts do not know the GPU 'Voodoo2', so nobody compared" in r.notes
+    assert "does not run on old: Tesla V100 (sm_70) has no code in torch 2.11.0+cu130" in "".join(r.notes)
+    assert "runs on a (1 node)" in r.notes
 
 
 @pytest.mark.parametrize(("wish", "why"), [
