@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import click
@@ -34,6 +35,7 @@ def command(
 
 
 @command.command("check")
+@click.argument("image", required=False)
 @click.option("--torch", default="", metavar="VERSION", help="2.9, v2.9, 2.9.1 or 2.9.1+cu128.")
 @click.option("--cuda", default="", metavar="VERSION", help="12.1, cu121 or 121.")
 @click.option("--python", default="", metavar="VERSION", help="3.11, py311 or cp311.")
@@ -46,15 +48,21 @@ def command(
     "--gpu", "gpus", multiple=True, metavar="MODEL", help="H100, RTX 3090, 3090, sm_86, 8.6; may be repeated."
 )
 @click.option("--driver", "drivers", multiple=True, metavar="VERSION", help="Of all GPUs, or one for each --gpu.")
+@click.option("-r", "--requirements", multiple=True, metavar="FILE", help="Judge the pins of a requirements.txt.")
+@click.option("--dockerfile", metavar="FILE", help="Judge a Dockerfile: its base, and what pip installs.")
+@click.option("--freeze", is_flag=True, help="Judge the output of `pip freeze` on stdin.")
 @click.option("--fleet", is_flag=True, help="Also the pools of the site's fleet.")
 @click.option("--site", metavar="FILE", help="Site file; default: imagekit.toml here, if there is one.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def check(
-    torch: str, cuda: str, python: str, system: str, base: str, torchvision: str, torchaudio: str,
-    packages: tuple[str, ...], gpus: tuple[str, ...], drivers: tuple[str, ...], fleet: bool, site: str | None,
-    as_json: bool,
+    image: str | None, torch: str, cuda: str, python: str, system: str, base: str, torchvision: str, torchaudio: str,
+    packages: tuple[str, ...], gpus: tuple[str, ...], drivers: tuple[str, ...], requirements: tuple[str, ...],
+    dockerfile: str | None, freeze: bool, fleet: bool, site: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Can this combination be had, and why not. Exit code 0: it can; 3: it cannot, and what works nearest is told."""
+    """Can this combination be had, and why not. Exit code 0: it can; 3: it cannot, and what works nearest is told.
+
+    IMAGE, built by imagekit, stands for all it holds: does it run on this GPU and driver.
+    """
     from imagekit.compat import asking, facts, verdict
     from imagekit.compat.question import answer
 
@@ -64,10 +72,18 @@ def check(
         from imagekit import pipeline
 
         pools = pipeline.fleet(pipeline.the_site(site))
+    read = []
+    if requirements or dockerfile or freeze or image:
+        from imagekit.compat import documents
+
+        read += [_image(image)] if image else []
+        read += [documents.of_requirements(Path(name), python) for name in requirements]
+        read += [documents.of_dockerfile(Path(dockerfile))] if dockerfile else []
+        read += [documents.of_freeze(sys.stdin)] if freeze else []
     found = answer(
         asking.question(
             known, torch=torch, cuda=cuda, python=python, os=system, base=base, torchvision=torchvision,
-            torchaudio=torchaudio, packages=packages, gpus=gpus, drivers=drivers, fleet=pools,
+            torchaudio=torchaudio, packages=packages, gpus=gpus, drivers=drivers, fleet=pools, documents=read,
             today=date.today().isoformat(),
         ),
         known,
@@ -75,3 +91,12 @@ def check(
     print(json.dumps(verdict.as_json(found, known), indent=1) if as_json else "\n".join(verdict.lines(found, known)))
     if not found.possible:
         sys.exit(3)
+
+
+def _image(reference: str) -> Any:
+    from imagekit import inspection
+    from imagekit.compat import documents
+    from imagekit.engines.docker_api import Engine
+
+    found = inspection.inspect(Engine(), reference)
+    return documents.of_image(reference, found.labels, found.packages)

@@ -13,10 +13,12 @@ from packaging.version import InvalidVersion, Version
 
 from imagekit.compat import nodes, spelling
 from imagekit.compat.choose import Asked
+from imagekit.compat.documents import Document
 from imagekit.compat.facts import Facts, load
 from imagekit.compat.nodes import Node
 from imagekit.compat.question import Question
 from imagekit.compat.rows import Gpu
+from imagekit.compat.rules import Finding
 from imagekit.errors import UsageError
 
 T = TypeVar("T")
@@ -25,40 +27,52 @@ T = TypeVar("T")
 def question(
     facts: Facts, *, torch: str = "", cuda: str = "", python: str = "", os: str = "", base: str = "",
     packages: Iterable[str] = (), torchvision: str = "", torchaudio: str = "", gpus: Iterable[str] = (),
-    drivers: Iterable[str] = (), fleet: tuple[Node, ...] = (), today: str = "",
+    drivers: Iterable[str] = (), fleet: tuple[Node, ...] = (), documents: Iterable[Document] = (), today: str = "",
 ) -> Question:  # fmt: skip
-    """`fleet`: nodes besides `gpus`. Raises UsageError that lists all that cannot be read."""
+    """`fleet`: nodes besides `gpus`; `documents`: what files say where no option does.
+
+    Raises UsageError that lists everything that cannot be read.
+    """
     problems: list[str] = []
+    said: list[Finding] = []
     read = functools.partial(_read, problems)
-    version, variant = read("--torch", spelling.torch, torch, ("", ""))
-    toolkit = read("--cuda", spelling.cuda, cuda, "")
-    built = spelling.cuda(variant) if variant else ""
-    if built and toolkit and built != toolkit:
-        problems.append(f"--torch {torch} is a build for CUDA {built}, and --cuda {cuda} is another one")
-    suite = read("--os", _suite, os, "")
+    for document in documents:
+        torch, cuda = torch or document.torch, cuda or document.cuda
+        python, base, os = python or document.python, base or document.base, os or document.os
+        packages = (*(f"{name}=={pinned}" for name, pinned in document.pins.items()), *packages)
+        said += document.findings
     image = base.removeprefix("image:").removeprefix("docker.io/")
+    version, built = _torch(facts, torch, cuda, image, problems)
+    suite = read("--os", _suite, os, "")
     standing = read("--base", _suite, "" if image.startswith("pytorch/pytorch:") else base, "")
     if suite and standing and suite != standing:
         problems.append(f"--os {os} and --base {base}: two distributions")
-    versions: dict[str, str] = {}
-    pins = [*packages, *(f"{n}=={v}" for n, v in (("torchvision", torchvision), ("torchaudio", torchaudio)) if v)]
-    for line in pins:
-        name, pinned = read("--package", _pin, line, ("", ""))
-        if name == "torch":
-            problems.append(f"--package {line}: the version of torch is --torch")
-        elif name:
-            versions[name] = pinned
+    beside = [f"{name}=={v}" for name, v in (("torchvision", torchvision), ("torchaudio", torchaudio)) if v]
+    versions = dict(read("--package", _pin, line, ("", "")) for line in (*packages, *beside))
+    versions.pop("", None)
+    if "torch" in versions:
+        problems.append("--package: the version of torch is --torch")
+    asked = Asked(
+        torch=version, cuda=built, python=read("--python", spelling.python, python, ""), suite=suite or standing
+    )
+    its_nodes = (*_nodes(facts, gpus, drivers, problems), *fleet)
+    if problems:
+        raise UsageError("the question cannot be read", details=problems)
+    return Question(asked, versions, its_nodes, base=image, said=tuple(said), today=today)
+
+
+def _torch(facts: Facts, torch: str, cuda: str, image: str, problems: list[str]) -> tuple[str, str]:
+    """(torch, CUDA) of the options, else of the tag of a pytorch/pytorch image as far as there is such a build."""
+    version, variant = _read(problems, "--torch", spelling.torch, torch, ("", ""))
+    toolkit = _read(problems, "--cuda", spelling.cuda, cuda, "")
+    built = spelling.cuda(variant) if variant else ""
+    if built and toolkit and built != toolkit:
+        problems.append(f"--torch {torch} is a build for CUDA {built}, and --cuda {cuda} is another one")
     inside = re.match(r"pytorch/pytorch:(\d+\.\d+\.\d+)-cuda(\d+\.\d+)", image)
     if inside and not version:
         version = inside[1]
-        built = inside[2] if inside[2] in {variant.cuda for variant in facts.variants_of(version)} else built
-    return _checked(problems, Question(
-        asked=Asked(
-            torch=version, cuda=toolkit or built, python=read("--python", spelling.python, python, ""),
-            suite=suite or standing,
-        ),
-        versions=versions, nodes=(*_nodes(facts, gpus, drivers, problems), *fleet), base=image, today=today,
-    ))  # fmt: skip
+        built = inside[2] if inside[2] in {row.cuda for row in facts.variants_of(version)} else built
+    return version, toolkit or built
 
 
 def _read(problems: list[str], option: str, parse: Callable[[str], T], text: str, nothing: T) -> T:
@@ -68,12 +82,6 @@ def _read(problems: list[str], option: str, parse: Callable[[str], T], text: str
     except UsageError as error:
         problems.append(f"{option}: {error.message}" + (f"; {error.hint}" if error.hint else ""))
         return nothing
-
-
-def _checked(problems: list[str], asked: Question) -> Question:
-    if problems:
-        raise UsageError("the question cannot be read", details=problems)
-    return asked
 
 
 def _suite(text: str) -> str:

@@ -25,6 +25,8 @@ class Question:
     """Normalised name -> exact version, of packages besides torch."""
     nodes: tuple[Node, ...] = ()
     base: str = ""
+    said: tuple[Finding, ...] = ()
+    """What the file that asks is found to do, apart from versions."""
     today: str = ""
     """ISO date, for what is said about support."""
 
@@ -69,7 +71,7 @@ def judge(choice: Choice, question: Question, facts: Facts) -> tuple[Finding, ..
         choice, facts, question.versions, question.nodes, base=question.base, today=question.today,
         system_asked=bool(question.asked.python or question.asked.suite),
     )  # fmt: skip
-    return rules.findings(stack)
+    return (*rules.findings(stack), *question.said)
 
 
 def _weight(findings: tuple[Finding, ...]) -> tuple[int, int]:
@@ -86,3 +88,4 @@ def _broken(choice: Choice, question: Question, facts: Facts) -> Iterator[str]:
     stack = Stack(choice, facts, question.versions, base=question.base)
     for rule in rules.OF_THE_REST:
         yield from dict.fromkeys(f.tip or f.text for f in rule.judge(stack) if f.verdict == "no")
+    yield from dict.fromkeys(f.tip or f.text for f in question.said if f.verdict == "no")
