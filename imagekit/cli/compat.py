@@ -51,13 +51,14 @@ def command(
 @click.option("-r", "--requirements", multiple=True, metavar="FILE", help="Judge the pins of a requirements.txt.")
 @click.option("--dockerfile", metavar="FILE", help="Judge a Dockerfile: its base, and what pip installs.")
 @click.option("--freeze", is_flag=True, help="Judge the output of `pip freeze` on stdin.")
+@click.option("--nodes", "inventory", metavar="FILE", help="`kubectl get nodes -o json`, or `nvidia-smi -q -x`.")
 @click.option("--fleet", is_flag=True, help="Also the pools of the site's fleet.")
 @click.option("--site", metavar="FILE", help="Site file; default: imagekit.toml here, if there is one.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def check(
     image: str | None, torch: str, cuda: str, python: str, system: str, base: str, torchvision: str, torchaudio: str,
     packages: tuple[str, ...], gpus: tuple[str, ...], drivers: tuple[str, ...], requirements: tuple[str, ...],
-    dockerfile: str | None, freeze: bool, fleet: bool, site: str | None, as_json: bool,
+    dockerfile: str | None, freeze: bool, inventory: str | None, fleet: bool, site: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Can this combination be had, and why not. Exit code 0: it can; 3: it cannot, and what works nearest is told.
 
@@ -72,6 +73,10 @@ def check(
         from imagekit import pipeline
 
         pools = pipeline.fleet(pipeline.the_site(site))
+    if inventory:
+        from imagekit.compat import inventory as inventories
+
+        pools += inventories.read(Path(inventory), known)
     read = []
     if requirements or dockerfile or freeze or image:
         from imagekit.compat import documents
