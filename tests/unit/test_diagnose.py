@@ -1,4 +1,4 @@
-"""Diagnosing a text: what is found where, in which order, out of any bytes, without passwords"""
+"""Diagnosing a text: what is found where, in which order, out of any bytes, without passwords."""
 
 from __future__ import annotations
 
