@@ -21,6 +21,9 @@ GROUPS = {
         "inspect": "Tell what an image is, without starting it.",
         "init": "Write a first profile, or a Dockerfile on top of an image.",
     },
+    "Understand": {
+        "doctor": "Examine this machine: what is wrong, and how to mend it.",
+    },
     "Platform": {
         "lock": "Pin every version of a profile.",
         "plan": "Show units, groups, sizes and keys.",
