@@ -11,7 +11,7 @@ from imagekit.doctor.check import Check, Finding, as_json, lines
 from imagekit.doctor.checks import CHECKS
 from imagekit.doctor.host import Host
 
-LIMIT = 60.0
+LIMIT = 150.0
 """Seconds for one check: a file system that is gone stops a process that looks at it, and nothing can stop that."""
 
 BUILDING = ("engine", "disk", "storage", "index")

@@ -79,9 +79,10 @@ class Host:
         except OSError:
             return ()
 
-    def run(self, *command: str) -> Ran:
+    def run(self, *command: str, patience: float | None = None) -> Ran:
+        """`patience`: seconds until it counts as hung; PATIENCE where nothing is said."""
         if command not in self._ran:
-            self._ran[command] = _run(command, {**self.environ, "LC_ALL": "C"})
+            self._ran[command] = _run(command, {**self.environ, "LC_ALL": "C"}, patience or PATIENCE)
         return self._ran[command]
 
     def space(self, path: str) -> Space | None:
@@ -118,7 +119,7 @@ class Host:
         return index.reachable(self.site, name, variant, package, PATIENCE)
 
 
-def _run(command: tuple[str, ...], environ: Mapping[str, str]) -> Ran:
+def _run(command: tuple[str, ...], environ: Mapping[str, str], patience: float) -> Ran:
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -127,7 +128,7 @@ def _run(command: tuple[str, ...], environ: Mapping[str, str]) -> Ran:
     except OSError:
         return Ran(127, missing=True)
     try:
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=patience)
     except subprocess.TimeoutExpired:
         process.kill()
         # a process that waits for a driver cannot be killed: it is left to the kernel, and not waited for again

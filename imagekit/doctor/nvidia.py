@@ -25,6 +25,9 @@ LIBRARY_FOLDERS = (
 QUERY = ("nvidia-smi", "-q", "-x")
 CAPABILITIES = ("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader")
 
+PATIENCE = 40
+"""Seconds: without the persistence mode every GPU is started anew for each question."""
+
 NOT_HERE = "no NVIDIA driver here"
 
 
@@ -87,7 +90,7 @@ def on_the_bus(host: Host, kind: str) -> int:
 
 
 def smi(host: Host) -> Ran:
-    return host.run(*QUERY)
+    return host.run(*QUERY, patience=PATIENCE)
 
 
 def log(host: Host) -> ElementTree.Element | None:
@@ -105,7 +108,7 @@ def gpus(host: Host) -> tuple[Gpu, ...]:
     """In nvidia-smi's order; empty where it does not answer."""
     tree = log(host)
     rows = tree.findall("gpu") if tree is not None else []
-    ran = host.run(*CAPABILITIES) if rows else Ran()
+    ran = host.run(*CAPABILITIES, patience=PATIENCE) if rows else Ran()
     told = ran.out.split() if ran.ok else []  # a driver before 510 does not know the field
     capabilities = told if len(told) == len(rows) else [""] * len(rows)
     return tuple(_gpu(row, capability) for row, capability in zip(rows, capabilities, strict=True))

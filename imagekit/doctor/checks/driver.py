@@ -21,7 +21,13 @@ def check(host: Host) -> Iterator[Finding]:
     if not nvidia.here(host):
         yield _absent(host)
     elif smi.hung:
-        yield Finding("driver", "FAIL", "nvidia-smi does not end: the driver does not answer", HUNG, figures)
+        yield Finding(
+            "driver",
+            "FAIL",
+            f"nvidia-smi does not end in {nvidia.PATIENCE} s: the driver does not answer",
+            HUNG,
+            figures,
+        )
     elif "version mismatch" in smi.said or (module and libraries and libraries != (module,)):
         yield _mixed(host, module, libraries, smi.said, figures)
     elif not module and nvidia.log(host) is None:

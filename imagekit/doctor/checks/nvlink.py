@@ -41,6 +41,8 @@ def _fabric(host: Host, states: set[tuple[str, str]], switches: int) -> Finding:
         f"sudo systemctl enable --now {SERVICE}; journalctl -u {SERVICE} says why it does not start\n"
         f"its package has to be of the driver's version, {nvidia.driver_version(host)}; B200 and later need nvlsm too"
     )
+    if not switches:
+        remedy += "\na virtual machine without an NVSwitch cannot mend it: its host has to set up the fabric"
     bad = sorted(f"{state} ({status})" if status not in NONE else state for state, status in states
                  if state != "Completed" or status not in ("Success", *NONE))  # fmt: skip
     if bad:
@@ -58,7 +60,7 @@ def _fabric(host: Host, states: set[tuple[str, str]], switches: int) -> Finding:
 
 def _topology(host: Host, fabric: bool) -> Finding:
     """The links between GPUs, out of the matrix of `nvidia-smi topo -m`."""
-    ran = host.run("nvidia-smi", "topo", "-m")
+    ran = host.run("nvidia-smi", "topo", "-m", patience=nvidia.PATIENCE)
     rows = [re.split(r"\s+", line.strip()) for line in ran.out.splitlines() if re.match(r"\s*GPU\d+\s", line)]
     rows = [row for row in rows if "X" in row]  # the head begins with GPU0 as well
     links = [link for number, row in enumerate(rows) for link in row[number + 2 : len(rows) + 1]]

@@ -1,7 +1,7 @@
 """InfiniBand or RoCE, where the site's fleet says that machines like this one have it.
 
-Without devices NCCL takes TCP in silence. Ports are read from /sys/class/infiniband, as ibstat reads them. nvidia_peermem
-lets a card read a GPU's memory; DMA-BUF does the same with the open kernel module and Linux 5.12
+Without devices NCCL takes TCP in silence. Ports are read from /sys/class/infiniband, as ibstat reads them.
+nvidia_peermem lets a card read a GPU's memory; DMA-BUF does the same with the open kernel module and Linux 5.12
 (https://docs.nvidia.com/datacenter/cloud-native/gpu-operator/latest/gpu-operator-rdma.html).
 """
 
@@ -78,11 +78,12 @@ def _peer_memory(host: Host) -> Finding:
     if nvidia.open_module(host) and version(re.sub(r"[^\d.].*", "", kernel)) >= DMA_BUF:
         said = f"nvidia_peermem is not loaded, and not needed: open kernel module and Linux {kernel}, so DMA-BUF"
         return Finding("peermem", "OK", said, "", {"module": "", "kernel": kernel})
-    return Finding(
-        "peermem", "WARN", "nvidia_peermem is not loaded: cards copy through the host's memory",
-        "sudo modprobe nvidia-peermem\nfor every start: echo nvidia-peermem | sudo tee /etc/modules-load.d/peermem.conf",
-        {"module": "", "kernel": kernel},
-    )  # fmt: skip
+    remedy = (
+        "sudo modprobe nvidia-peermem\n"
+        "for every start: echo nvidia-peermem | sudo tee /etc/modules-load.d/nvidia-peermem.conf"
+    )
+    said = "nvidia_peermem is not loaded: cards copy through the host's memory"
+    return Finding("peermem", "WARN", said, remedy, {"module": "", "kernel": kernel})
 
 
 def _word(state: str) -> str:
