@@ -56,7 +56,7 @@ def look(timeout: float) -> Look:
         at = endpoint.find()
         client = docker.DockerClient(**ssh_client(at), **at.settings, timeout=timeout)
         version, info = dict(client.version()), dict(client.info())
-        images = client.api.images(filters={"label": OURS})
+        images = client.api.images(filters={"label": OURS, "dangling": False})  # without names nobody runs them
         client.close()
     except Surroundings as error:
         return Look(str(at or ""), error)

@@ -20,6 +20,7 @@ from imagekit.doctor.check import Finding, version
 from imagekit.doctor.checks import driver, engine, gpus, indexes, nvlink, rdma, registry, runs, seccomp, system, toolkit
 from imagekit.doctor.host import Host, Ran, Space
 from imagekit.engines import look
+from imagekit.engines.docker_api import unreachable
 from imagekit.errors import Surroundings
 
 
@@ -80,6 +81,17 @@ def test_a_socket_that_is_not_ours() -> None:
 
 
 # the engine
+
+
+def test_an_engine_that_is_not_there() -> None:
+    """docker-py's words: https://github.com/docker/docker-py/issues/3219"""
+    reason = "Error while fetching server API version: ('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))"
+    gone = look.Look("unix:///run/none.sock (DOCKER_HOST)", unreachable(reason))
+    found = one(engine.check, bare(engine=gone))
+    assert found.message == (
+        "no Docker Engine answers at unix:///run/none.sock (DOCKER_HOST); No such file or directory"
+    )
+    assert found.status == "FAIL" and "systemctl start docker" in found.remedy
 
 
 def test_two_engines_are_named_both() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from imagekit import amounts
@@ -35,9 +36,9 @@ def check(host: Host) -> Iterator[Finding]:
 
 def _engine(look: Look) -> Finding:
     if look.trouble is not None:
-        said = "; ".join([look.trouble.message, *look.trouble.details])
-        at = f" at {look.endpoint}" if look.endpoint and look.endpoint not in said else ""
-        return Finding("engine", "FAIL", said + at, look.trouble.hint, {"endpoint": look.endpoint})
+        at = f" at {look.endpoint}" if look.endpoint else ""
+        said = "; ".join([look.trouble.message + at, *map(_plain, look.trouble.details)])
+        return Finding("engine", "FAIL", said, look.trouble.hint, {"endpoint": look.endpoint})
     number = str(look.version.get("Version") or "?")
     figures = {"endpoint": look.endpoint, "version": number, "podman": look.podman, "rootless": look.rootless}
     if look.podman:
@@ -53,6 +54,12 @@ def _engine(look: Look) -> Finding:
         )  # fmt: skip
     kind = ", rootless" if look.rootless else ""
     return Finding("engine", "OK", f"Docker {number} at {look.endpoint}{kind}", figures=figures)
+
+
+def _plain(reason: str) -> str:
+    """docker-py's reason without the exceptions around it: "No such file or directory"."""
+    inner = re.search(r"Error\(\d+, '([^']+)'\)", reason)
+    return inner[1] if inner else reason.removeprefix("Error while fetching server API version: ")
 
 
 def _builder(host: Host, look: Look) -> Finding:

@@ -54,7 +54,7 @@ def _image(image: Mapping[str, Any], node: Any, absent: str) -> Finding:
 
 
 def _way_out(name: str, node: Any) -> str:
-    """The newest CUDA that this driver and these GPUs can run, as a wish; the resolver finds a torch for it, or refuses"""
+    """The newest CUDA that this driver and these GPUs can run, as a wish; the resolver finds a torch for it."""
     known = facts.load()
     driver = nvidia.numbers(node.driver)
     models = [found for gpu in node.gpus if (found := known.gpu(gpu.name))]
