@@ -113,10 +113,10 @@ def reachable(site: Site, name: str, variant: str, package: str, timeout: float)
                 _page(site, name, variant, package, own, timeout)
                 return None
             url = f"{site.bare_url(name, variant).rstrip('/')}/"
-            if url.startswith("file:"):
-                get(site, name, url + "index.html")
-            else:
+            if not url.startswith("file:"):
                 _ask(site, name, url, variant, "HEAD", own, missing="any package", timeout=timeout)
+            elif not Path(unquote(urlsplit(url).path)).is_dir():
+                return Surroundings(f"the index {name} is no folder", hint="imagekit site shows the indexes")
         except ImpossibleWish as error:
             return error if package else None
         except Error as error:

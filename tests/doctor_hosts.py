@@ -36,7 +36,7 @@ class Fake(Host):
         self.spaces: dict[str, Space] = {"/dev/shm": Space(64 << 30, 64 << 30), **more.get("spaces", {})}
         self.indexes: dict[str, Error] = more.get("indexes", {})
         self.asked: list[tuple[str, str]] = []
-        self.__dict__["engine"] = engine or docker()
+        self._look = engine or docker()
 
     def read(self, path: str) -> str:
         return self.files.get(path, "")

@@ -12,14 +12,16 @@ import click
 @click.pass_context
 def command(context: click.Context, as_json: bool, site: str | None, script: bool) -> None:
     """Examine this machine: what is wrong with it, and how to mend it. Ends with 4 when something fails."""
-    from imagekit import pipeline
-    from imagekit.cli.output import Lines, settle
-    from imagekit.doctor import examination, preflight
-    from imagekit.doctor.host import Host
+    from imagekit.doctor import preflight
 
     if script:
         print(preflight.path().read_text(encoding="utf-8"), end="")
         return
+    from imagekit import pipeline
+    from imagekit.cli.output import Lines, settle
+    from imagekit.doctor import examination
+    from imagekit.doctor.host import Host
+
     say = Lines()
     findings = list(examination.examine(Host(pipeline.the_site(site)), say=lambda text: say("~", text)))
     settle()

@@ -13,11 +13,10 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagekit.errors import Error
+from imagekit.errors import Error, Surroundings
 from imagekit.site import Site
 
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 10
 """Seconds for one command, one answer of the engine, one request to an index."""
+
+_SILENT = "docker version hangs too: restart the engine (systemctl restart docker), or set DOCKER_HOST"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Host:
     def __init__(self, site: Site, environ: Mapping[str, str] = os.environ) -> None:
         self.site = site
         self.environ = environ
+        self._look: Look | None = None
         self._ran: dict[tuple[str, ...], Ran] = {}
 
     def read(self, path: str) -> str:
@@ -103,11 +105,15 @@ class Host:
         except (ValueError, OSError):
             return ""
 
-    @cached_property
+    @property
     def engine(self) -> Look:
         from imagekit.engines import look
 
-        return look.look(PATIENCE)
+        if self._look is None:
+            # what stands while it is asked, and for good where that never ends: nobody waits for it twice
+            self._look = look.Look(trouble=Surroundings("no Docker Engine answers in time", hint=_SILENT))
+            self._look = look.look(PATIENCE)
+        return self._look
 
     def index(self, name: str, package: str, variant: str) -> Error | None:
         """Why an index of the site cannot be used; None when it can."""

@@ -114,6 +114,18 @@ def gpus(host: Host) -> tuple[Gpu, ...]:
     return tuple(_gpu(row, capability) for row, capability in zip(rows, capabilities, strict=True))
 
 
+def without(host: Host) -> str:
+    """Why there is no GPU to judge; empty where there is one."""
+    if not here(host):
+        return NOT_HERE
+    if log(host) is None:
+        return "nvidia-smi does not tell"
+    seen = gpus(host)
+    if not seen:
+        return "the driver shows no GPU"
+    return "" if any(gpu.capability for gpu in seen) else "no GPU of a known compute capability"
+
+
 def _gpu(row: ElementTree.Element, capability: str) -> Gpu:
     def text(path: str, default: str = "N/A") -> str:
         return (row.findtext(path) or default).strip()

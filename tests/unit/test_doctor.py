@@ -67,6 +67,7 @@ def test_podman_is_named_and_still_asked_for_gpus() -> None:
     first = findings[0]
     assert (first.name, first.status) == ("engine", "FAIL") and "podman 5.4.0" in first.message
     assert "imagekit render" in first.remedy
+    assert [f.name for f in findings if f.name in ("builder", "storage", "disk", "seccomp")] == []
     (cdi,) = [finding for finding in findings if finding.name == "cdi"]
     assert cdi.status == "FAIL" and "nvidia-ctk cdi generate" in cdi.remedy
     verdict = examination.verdict(findings)
@@ -142,8 +143,8 @@ def test_without_buildkit_the_classic_builder_is_left() -> None:
 def test_threads_of_a_new_glibc_need_a_new_engine(number: str, glibc: str, status: str) -> None:
     labels = {"io.imagekit.profile": "p", "io.imagekit.glibc": glibc}
     images = ({"RepoTags": ["pytorch:x"], "Id": "sha256:1", "Labels": labels},)
-    base = "distro:bullseye" if glibc == "2.31" else "distro:bookworm"
-    found = one(seccomp.check, bare(engine=docker(number, images=images), settings={"base": {"default": base}}))
+    settings = {"base": {"default": "distro:bullseye"}}  # glibc 2.31
+    found = one(seccomp.check, bare(engine=docker(number, images=images), settings=settings))
     assert found.status == status, found
     if status == "FAIL":
         assert "can't start new thread" in found.message and "20.10.10" in found.remedy
@@ -165,6 +166,11 @@ def test_an_engine_without_a_filter_or_with_its_own() -> None:
 
 
 # the driver
+
+
+def test_wsl_has_no_kernel_module() -> None:
+    found = one(driver.check, Fake(hosts.libraries("595.58.03"), {"nvidia-smi -q -x": hosts.RTX_3080}))
+    assert found.status == "OK" and found.message == "NVIDIA 595.58.03, without a kernel module of its own, as in WSL"
 
 
 def test_mixed_driver_packages() -> None:
@@ -190,7 +196,9 @@ def test_a_hung_nvidia_smi_is_a_finding() -> None:
     ill = desktop(commands={"nvidia-smi -q -x": HUNG})
     found = one(driver.check, ill)
     assert found.status == "FAIL" and "does not end" in found.message and "dmesg" in found.remedy
-    assert examination.verdict(examined(ill)).gpu == "nvidia-smi does not end in 40 s: the driver does not answer"
+    findings = examined(ill)
+    assert examination.verdict(findings).gpu == "nvidia-smi does not end in 40 s: the driver does not answer"
+    assert next(f for f in findings if f.name == "gpu").message == "nvidia-smi does not tell"
 
 
 @pytest.mark.parametrize("said", [
@@ -275,6 +283,16 @@ def test_a_toolkit_that_the_engine_does_not_know() -> None:
     assert one(toolkit.check, desktop(commands=commands, engine=hosts.NVIDIA_ENGINE)).status == "OK"
     cdi = docker(DiscoveredDevices=[{"Source": "cdi", "ID": "nvidia.com/gpu=0"}])
     assert one(toolkit.check, desktop(commands=commands, engine=cdi)).status == "OK"
+
+
+def test_a_rootless_engine_needs_a_toolkit_without_cgroups() -> None:
+    rootless = docker(Runtimes={"nvidia": {}}, SecurityOptions=["name=rootless"])
+    commands: dict[str, str | Ran] = {"nvidia-ctk --version": hosts.CTK}
+    found = one(toolkit.check, desktop(commands=commands, engine=rootless))
+    assert found.status == "FAIL" and "no-cgroups" in found.remedy
+    for line, status in (("#no-cgroups = false", "FAIL"), ("no-cgroups = true", "OK")):
+        files = {"/etc/nvidia-container-runtime/config.toml": f"[nvidia-container-cli]\n{line}\n"}
+        assert one(toolkit.check, desktop(files=files, commands=commands, engine=rootless)).status == status
 
 
 def test_a_cdi_specification_of_an_older_driver() -> None:
@@ -401,12 +419,16 @@ PUSH = {"registry": {"push": "harbor.example/ml-staging", "prod": "harbor.exampl
     ({"auths": {"harbor.example": {}}}, "WARN"),
     ({}, "WARN"), (None, "WARN"),
     ({"auths": {"harbor.example": {}}, "credsStore": "pass"}, "OK"),
+    ({"auths": {"harbor.example": {"auth": SECRET}}, "credsStore": "empty"}, "WARN"),
     ({"credsStore": "secretservice"}, "FAIL"),
     ({"credHelpers": {"harbor.example": "pass"}}, "OK"),
 ])  # fmt: skip
 def test_a_login_of_the_registry(config: dict[str, Any] | None, status: str) -> None:
     files = {"/home/me/.docker/config.json": json.dumps(config)} if config is not None else {}
-    commands = {"docker-credential-pass list": '{"harbor.example": "robot$imagekit"}\n'}
+    commands = {
+        "docker-credential-pass list": '{"harbor.example": "robot$imagekit"}\n',
+        "docker-credential-empty list": "{}\n",
+    }
     found = one(registry.check, Fake(files, commands, settings=PUSH))
     assert found.status == status, found
     assert "registry.push, registry.prod" in found.message
@@ -467,6 +489,15 @@ def test_an_index_is_asked_once(answer: Answer, package: str, words: str, tmp_pa
         error = index.reachable(the_site, "company", "", package, 5)
     assert len(asked) == 1
     assert (error is None) == (not words) and (not error or words in error.message)
+
+
+def test_an_index_that_is_a_folder(tmp_path: Path) -> None:
+    from imagekit import index, site
+
+    the_site = site.load(None, {"IMAGEKIT_INDEXES_COMPANY_URL": tmp_path.as_uri(), "HOME": str(tmp_path)})
+    assert index.reachable(the_site, "company", "", "", 5) is None
+    the_site = site.load(None, {"IMAGEKIT_INDEXES_COMPANY_URL": f"{tmp_path.as_uri()}/gone", "HOME": str(tmp_path)})
+    assert "is no folder" in str(index.reachable(the_site, "company", "", "", 5))
 
 
 # what can run here
@@ -581,6 +612,18 @@ def test_a_real_host_is_looked_at() -> None:
     assert "self" in real.names("/proc") and real.names("/no/such/folder") == ()
     space = real.space("/")
     assert space is not None and 0 <= space.free <= space.total and real.space("/no/such/folder") is None
+
+
+def test_an_engine_that_never_answers_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, meanwhile = Host(bare().site), []
+
+    def ask(_: float) -> look.Look:
+        meanwhile.append(real.engine)  # as another check would, while this one still waits
+        return docker()
+
+    monkeypatch.setattr(look, "look", ask)
+    assert real.engine.trouble is None and len(meanwhile) == 1
+    assert meanwhile[0].trouble is not None and "in time" in meanwhile[0].trouble.message
 
 
 @pytest.mark.parametrize(("text", "numbers"), [

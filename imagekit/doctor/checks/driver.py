@@ -40,8 +40,9 @@ def check(host: Host) -> Iterator[Finding]:
         first = next(iter(smi.said.splitlines()), f"code {smi.code}")
         yield Finding("driver", "FAIL", f"nvidia-smi fails: {first}", HUNG, figures)
     else:
-        kind = "open kernel module" if nvidia.open_module(host) else "kernel module" if module else "no kernel module"
-        yield Finding("driver", "OK", f"NVIDIA {nvidia.driver_version(host)}, {kind} and libraries agree", "", figures)
+        kind = "open kernel module" if nvidia.open_module(host) else "kernel module"
+        state = f"{kind} and libraries agree" if module else "without a kernel module of its own, as in WSL"
+        yield Finding("driver", "OK", f"NVIDIA {nvidia.driver_version(host)}, {state}", "", figures)
 
 
 def _absent(host: Host) -> Finding:

@@ -21,7 +21,7 @@ def check(host: Host) -> Iterator[Finding]:
                 "dmesg | grep -i nvrm says why; a driver may be too new for an old GPU, or too old for a new one",
             )  # fmt: skip
         else:
-            yield Finding("gpu", "SKIP", nvidia.NOT_HERE if not nvidia.here(host) else "the driver shows no GPU")
+            yield Finding("gpu", "SKIP", nvidia.without(host))
         return
     for kind in dict.fromkeys(found):
         yield _kind(kind, found.count(kind))

@@ -23,7 +23,7 @@ SERVICE = "nvidia-fabricmanager"
 def check(host: Host) -> Iterator[Finding]:
     gpus = nvidia.gpus(host)
     if not gpus:
-        yield Finding("nvlink", "SKIP", "no GPU to ask")
+        yield Finding("nvlink", "SKIP", nvidia.without(host))
         return
     states = {gpu.fabric for gpu in gpus if gpu.fabric[0] not in NONE}
     switches = nvidia.on_the_bus(host, nvidia.BRIDGE)

@@ -21,7 +21,7 @@ def check(host: Host) -> Iterator[Finding]:
     seen = [gpu for gpu in nvidia.gpus(host) if gpu.capability]
     gpus = [(gpu.name, gpu.memory, gpu.capability) for gpu in seen]
     node = preflight.node(gpus, nvidia.driver_version(host), host.read("/proc/cpuinfo"))
-    absent = "" if gpus else nvidia.NOT_HERE if not nvidia.here(host) else "no GPU that the driver shows"
+    absent = nvidia.without(host)
     for name in profile.names():
         yield _profile(host, name, node, absent)
     for image in host.engine.images:

@@ -15,6 +15,10 @@ SPECS = ("/etc/cdi/nvidia.yaml", "/var/run/cdi/nvidia.yaml")
 GENERATE = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
 CONFIGURE = "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker"
 
+CONFIG = "/etc/nvidia-container-runtime/config.toml"
+ROOTLESS = "sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups --in-place"
+"""For a rootless engine (container-toolkit/latest/install-guide.html)."""
+
 
 def check(host: Host) -> Iterator[Finding]:
     if not nvidia.here(host):
@@ -42,6 +46,13 @@ def _toolkit(host: Host) -> Finding:
     name = f"NVIDIA Container Toolkit {number[0]}" if number else "NVIDIA Container Toolkit"
     if host.engine.trouble is not None or host.engine.podman:
         return Finding("toolkit", "OK", f"{name}; no Docker Engine to ask whether it knows it", "", figures)
+    if (
+        runtime
+        and host.engine.rootless
+        and not re.search(r"^\s*no-cgroups\s*=\s*true", host.read(CONFIG), re.MULTILINE)
+    ):
+        said = f"a rootless engine cannot set the cgroups that the toolkit asks for; containers with GPUs fail ({name})"
+        return Finding("toolkit", "FAIL", said, ROOTLESS, figures)
     if runtime or devices:
         how = "the engine has the runtime nvidia" if runtime else "the engine has the GPUs by CDI"
         return Finding("toolkit", "OK", f"{name}; {how}", "", figures)
