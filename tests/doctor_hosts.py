@@ -70,7 +70,7 @@ def docker(version: str = "26.1.5+dfsg1", *, images: tuple[Mapping[str, Any], ..
         "DockerRootDir": "/var/lib/docker", "SecurityOptions": ["name=seccomp,profile=builtin"],
         "Runtimes": {"io.containerd.runc.v2": {"path": "runc"}, "runc": {"path": "runc"}}, **info,
     }  # fmt: skip
-    return Look("unix:///var/run/docker.sock", None, {"Version": version}, said, images, "", True)
+    return Look("unix:///var/run/docker.sock", None, {"Version": version}, said, images, "", "v0.13.1", True)
 
 
 PODMAN = Look(
@@ -224,7 +224,7 @@ def hgx_h100(**changes: Any) -> Fake:
         "nvidia-smi -q -x": smi("570.195.03", "NVIDIA H100 80GB HBM3", 81559, 8, fabric="Completed", status="Success"),
         "nvidia-smi --query-gpu=compute_cap --format=csv,noheader": "9.0\n" * 8,
         "nvidia-smi topo -m": HGX_MATRIX, "systemctl is-active nvidia-fabricmanager": "active\n",
-        "nvidia-ctk --version": CTK, "docker buildx version": "github.com/docker/buildx v0.13.1 abc\n",
+        "nvidia-ctk --version": CTK, 
         **changes.pop("commands", {}),
     }  # fmt: skip
     settings = {"engine": NVIDIA_ENGINE, "settings": FLEET, "spaces": {"/var/lib/docker": Space(10**12, 10**12 // 2)}}

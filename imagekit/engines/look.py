@@ -5,6 +5,7 @@ Unlike docker_api.Engine this refuses nothing: an engine that is too old, or tha
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,8 @@ class Look:
     """GET /images/json of imagekit's own: RepoTags, Id, Labels."""
     builder: str = ""
     """Why BuildKit cannot be had; empty when it can."""
+    buildx: str = ""
+    """Version of the docker command's buildx; empty where it has none."""
     local: bool = False
     """Whether its disk is this machine's."""
 
@@ -47,6 +50,17 @@ class Look:
     @property
     def rootless(self) -> bool:
         return any("rootless" in str(entry) for entry in self.info.get("SecurityOptions") or ())
+
+
+def _buildx(timeout: float) -> str:
+    try:
+        done = subprocess.run(
+            ["docker", "buildx", "version"], capture_output=True, text=True, timeout=timeout, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    words = done.stdout.split()  # github.com/docker/buildx v0.13.1 788433953af10f2a698f5c07611dddce2e08c7a0
+    return words[1] if done.returncode == 0 and len(words) > 1 else ""
 
 
 def look(timeout: float) -> Look:
@@ -63,4 +77,4 @@ def look(timeout: float) -> Look:
     except (DockerException, requests.RequestException, ValueError, TypeError) as error:
         return Look(str(at or ""), unreachable(str(error) or type(error).__name__, at.host if at else ""))
     local = bool(at.socket) and info.get("Name") == MACHINE  # a socket may lead to another machine
-    return Look(str(at), None, version, info, tuple(images), choice.trouble(), local)
+    return Look(str(at), None, version, info, tuple(images), choice.trouble(), _buildx(timeout), local)

@@ -189,7 +189,7 @@ def test_a_module_that_waits_for_a_reboot() -> None:
 def test_two_versions_of_libraries_are_mixed_although_nvidia_smi_answers() -> None:
     both = {**hosts.libraries("595.58.03"), **hosts.libraries("580.95.05")}
     found = one(driver.check, desktop(files=both))
-    assert found.status == "FAIL" and "580.95.05 and 595.58.03" in found.message
+    assert found.status == "WARN" and "580.95.05 and 595.58.03" in found.message
 
 
 def test_a_hung_nvidia_smi_is_a_finding() -> None:

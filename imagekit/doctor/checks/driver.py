@@ -29,7 +29,7 @@ def check(host: Host) -> Iterator[Finding]:
             figures,
         )
     elif "version mismatch" in smi.said or (module and libraries and libraries != (module,)):
-        yield _mixed(host, module, libraries, smi.said, figures)
+        yield _mixed(host, module, libraries, figures)
     elif not module and nvidia.log(host) is None:
         yield _not_loaded(host, libraries, figures)
     elif smi.missing:
@@ -58,8 +58,8 @@ def _absent(host: Host) -> Finding:
     )  # fmt: skip
 
 
-def _mixed(host: Host, module: str, libraries: tuple[str, ...], said: str, figures: dict[str, object]) -> Finding:
-    told = re.findall(r"NVML library version: ([\d.]+)", said)
+def _mixed(host: Host, module: str, libraries: tuple[str, ...], figures: dict[str, object]) -> Finding:
+    told = re.findall(r"NVML library version: ([\d.]+)", nvidia.smi(host).said)
     have = " and ".join(libraries or told) or "another version"
     on_disk = host.run("modinfo", "-F", "version", "nvidia").out.strip()
     other = f"the kernel has module {module or '?'}, the libraries are {have}: mixed driver packages"
@@ -70,6 +70,10 @@ def _mixed(host: Host, module: str, libraries: tuple[str, ...], said: str, figur
         remedy = (
             "install one version of all of it, then reboot; what is installed:\n"
             f"dpkg -l | grep -e nvidia -e libcuda     (Ubuntu, for this module: libnvidia-compute-{branch})"
+        )
+    if nvidia.log(host) is not None and module in libraries:
+        return Finding(
+            "driver", "WARN", f"{other}; nvidia-smi found the right ones, another program may not", remedy, figures
         )
     return Finding("driver", "FAIL", f'{other} ("Driver/library version mismatch")', remedy, figures)
 

@@ -29,7 +29,7 @@ def check(host: Host) -> Iterator[Finding]:
     look = host.engine
     yield _engine(look)
     if look.trouble is None and not look.podman:
-        yield _builder(host, look)
+        yield _builder(look)
         yield _storage(look)
         yield _disk(host, look)
 
@@ -62,18 +62,17 @@ def _plain(reason: str) -> str:
     return inner[1] if inner else reason.removeprefix("Error while fetching server API version: ")
 
 
-def _builder(host: Host, look: Look) -> Finding:
-    buildx = host.run("docker", "buildx", "version")
-    words = buildx.out.split()
-    has = words[1] if buildx.ok and len(words) > 1 else ""
-    figures: dict[str, object] = {"buildkit": not look.builder, "buildx": has}
+def _builder(look: Look) -> Finding:
+    figures: dict[str, object] = {"buildkit": not look.builder, "buildx": look.buildx}
     if look.builder:
         return Finding(
             "builder", "WARN", f"no BuildKit: {look.builder}; only the classic builder can be had",
             "install docker-cli and docker-buildx (packages docker-ce-cli and docker-buildx-plugin of Docker's own)",
             figures,
         )  # fmt: skip
-    return Finding("builder", "OK", f"BuildKit, {f'buildx {has}' if has else 'without buildx'}", figures=figures)
+    return Finding(
+        "builder", "OK", f"BuildKit, {f'buildx {look.buildx}' if look.buildx else 'without buildx'}", figures=figures
+    )
 
 
 def _storage(look: Look) -> Finding:

@@ -35,5 +35,5 @@ def _index(host: Host, name: str, package: str, variant: str) -> Finding:
         return Finding("index", "OK", f"{name} answers; {trust}", "", figures)
     said = error.message if f"index {name}" in error.message else f"{name}: {error.message}"
     if name == "pytorch":  # most profiles do without
-        said += f" (asked for {variant}); only torch builds that PyPI does not have come from it"
+        said += f", asked for {variant}; only torch builds that PyPI does not have come from it"
     return Finding("index", "WARN" if name == "pytorch" else "FAIL", said, error.hint, figures)
