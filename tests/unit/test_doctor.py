@@ -14,7 +14,7 @@ import pytest
 from doctor_hosts import HUNG, MISSING, Fake, bare, desktop, docker, hgx_h100, mixed
 from samples import Answer, server
 
-from imagekit import cli
+from imagekit import assemble, cli
 from imagekit.doctor import examination, host, preflight
 from imagekit.doctor.check import Finding, version
 from imagekit.doctor.checks import driver, engine, gpus, indexes, nvlink, rdma, registry, runs, seccomp, system, toolkit
@@ -525,6 +525,13 @@ def test_a_driver_that_is_too_old_for_an_image_and_for_a_profile() -> None:
     assert image.status == "WARN" and "needs driver 525.60.13 or newer" in image.message
     profile = found["video-llm"]
     assert profile.status == "WARN" and "imagekit build video-llm --cuda 11." in profile.remedy
+
+
+def test_an_image_that_is_still_being_built_is_not_judged() -> None:
+    assert f"{assemble.MEANWHILE}:" == runs.BUILDING
+    unfinished = {**labelled(), "RepoTags": ["imagekit-building:28336-image-jx32pbvw"]}
+    machine = hgx_h100(engine=docker(images=(unfinished, {**labelled(), "RepoTags": None}, labelled())))
+    assert [f.figures["name"] for f in runs.check(machine) if f.name == "image"] == ["pytorch:2.4.1-cuda12.1"]
 
 
 def test_a_gpu_that_is_not_compiled_in() -> None:

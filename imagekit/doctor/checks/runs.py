@@ -16,6 +16,9 @@ from imagekit.doctor.host import Host
 from imagekit.errors import Error
 from imagekit.profile import Wishes
 
+BUILDING = "imagekit-building:"
+"""assemble's name for an image that is still being built."""
+
 
 def check(host: Host) -> Iterator[Finding]:
     seen = [gpu for gpu in nvidia.gpus(host) if gpu.capability]
@@ -25,7 +28,9 @@ def check(host: Host) -> Iterator[Finding]:
     for name in profile.names():
         yield _profile(host, name, node, absent)
     for image in host.engine.images:
-        yield _image(image, node, absent)
+        names = [name for name in image.get("RepoTags") or () if not name.startswith(BUILDING)]
+        if names:  # the shortest is the one that people type
+            yield _image(min(names, key=len), image, node, absent)
 
 
 def _profile(host: Host, name: str, node: Any, absent: str) -> Finding:
@@ -43,13 +48,12 @@ def _profile(host: Host, name: str, node: Any, absent: str) -> Finding:
     return _said("profile", name, about, preflight.obstacle(about, node), absent, _way_out(name, node))
 
 
-def _image(image: Mapping[str, Any], node: Any, absent: str) -> Finding:
+def _image(name: str, image: Mapping[str, Any], node: Any, absent: str) -> Finding:
     labels = {key.removeprefix("io.imagekit."): value for key, value in (image.get("Labels") or {}).items()}
     about = {
         "torch": labels.get("torch", "?"), "cuda": labels.get("cuda", ""), "min_driver": labels.get("min-driver", ""),
         "gpu_architectures": labels.get("gpu-architectures", "").split(), "cpu_level": labels.get("cpu-level", ""),
     }  # fmt: skip
-    name = min(image.get("RepoTags") or [str(image.get("Id"))[:19]], key=len)
     return _said("image", name, about, preflight.obstacle(about, node), absent, "")
 
 
