@@ -44,13 +44,15 @@ def timed(call: list[str], **settings: object) -> tuple[float, int]:
 
 
 def start() -> list[str]:
-    """--help and render against an interpreter that does nothing; pairs, in turn."""
+    """Commands that only start, against an interpreter that does nothing; pairs, in turn."""
     # as an installed package has it; an editable one has none where PYTHONDONTWRITEBYTECODE is set
     compileall.compile_dir(HERE.parent / "imagekit", quiet=2)
     commands = {
         "python -c pass": [sys.executable, "-c", "pass"],
         "imagekit --help": ["imagekit", "--help"],
         "imagekit render video-llm": ["imagekit", "render", "video-llm"],
+        "imagekit compat check": ["imagekit", "compat", "check", "--torch=2.9", "--gpu=V100", "--driver=535.183.01"],
+        "imagekit explain video-llm": ["imagekit", "explain", "video-llm"],
     }
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for round_ in range(STARTS + 1):

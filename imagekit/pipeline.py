@@ -14,6 +14,9 @@ from pathlib import Path
 
 from imagekit import amounts, foundation, locking, own_files, render, resources, scratch, wheels
 from imagekit import site as sites
+from imagekit.compat.facts import load as load_facts
+from imagekit.compat.fleet import pools
+from imagekit.compat.nodes import Node
 from imagekit.compat.overlaid import check_lock
 from imagekit.compat.resolve import resolve
 from imagekit.errors import Error, Surroundings
@@ -32,7 +35,7 @@ def resolved(name: str, wishes: Wishes, site: Site, say: Say, *, upgrade: bool =
     r = resolution = resolve(
         profile, wishes, base_default=site.settings.base.default, base_map=site.settings.base.map,
         look=lambda reference: _look(profile, reference, say, upgrade),
-        fleet={name: pool.gpu for name, pool in site.settings.fleet.items()},
+        nodes=fleet(site),
     )  # fmt: skip
     if profile.overlays and (pinned := locking.plain(profile, resolution)):
         locked_versions = {package.name: package.version for package in pinned.packages}
@@ -41,10 +44,11 @@ def resolved(name: str, wishes: Wishes, site: Site, say: Say, *, upgrade: bool =
     say("resolve", f"torch {r.torch} + CUDA {r.cuda} ({r.variant}), Python {r.python}, {r.os}")
     for note in r.notes:
         say("", note)
-    if profile.targets:
-        why = "nothing compares them with the site's fleet yet" if site.settings.fleet else "the site names no fleet"
-        say("", f"targets {', '.join(profile.targets)} not checked: {why}")
     return profile, resolution
+
+
+def fleet(site: Site) -> tuple[Node, ...]:
+    return pools(site.settings.fleet, load_facts())
 
 
 def _look(profile: Profile, reference: str, say: Say, upgrade: bool) -> Foundation | None:

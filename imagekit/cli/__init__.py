@@ -22,6 +22,8 @@ GROUPS = {
         "init": "Write a first profile, or a Dockerfile on top of an image.",
     },
     "Understand": {
+        "explain": "Why an image is what it is: versions, rules, facts.",
+        "compat": "Which torch goes with which CUDA, Python, GPU and driver.",
         "doctor": "Examine this machine: what is wrong, and how to mend it.",
     },
     "Platform": {

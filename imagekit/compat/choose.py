@@ -6,13 +6,14 @@ Python, then the base. With no way to meet all wishes, the same search tells wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from packaging.version import Version
 
 from imagekit.compat.facts import Facts
 from imagekit.compat.rows import OperatingSystem, Release, Variant
+from imagekit.resolution import Reason
 
 
 @dataclass(frozen=True)
@@ -57,25 +58,32 @@ def misses(choice: Choice, asked: Asked) -> tuple[str, ...]:
     return tuple(axis for axis in AXES if not has[axis])
 
 
-def best(facts: Facts, wishes: Asked, preferences: Asked) -> Choice | None:
+More = Callable[["Choice"], tuple[str, ...]]
+"""What else of what was asked a choice breaks, in words: "without V100"."""
+
+
+def best(facts: Facts, wishes: Asked, preferences: Asked, more: More = lambda _: ()) -> Choice | None:
     """The choice that meets all wishes and gives up the least; None when nothing meets them."""
-    fits = [choice for choice in everything(facts) if not misses(choice, wishes)]
-    return min(fits, key=lambda choice: _cost(facts, choice, wishes, preferences), default=None)
+    fits = [choice for choice in everything(facts) if not misses(choice, wishes) and not more(choice)]
+    return min(fits, key=lambda choice: cost(facts, choice, wishes, preferences), default=None)
 
 
-def nearest(facts: Facts, wishes: Asked, preferences: Asked, count: int = 3) -> list[tuple[Choice, tuple[str, ...]]]:
-    """Up to `count` choices that break the fewest wishes, with the axes they break.
+def nearest(
+    facts: Facts, wishes: Asked, preferences: Asked, count: int = 3, more: More = lambda _: ()
+) -> list[tuple[Choice, tuple[str, ...]]]:  # fmt: skip
+    """Up to `count` choices that break few wishes, with the axes they break; none whose breaks hold those of another.
 
     First the best for each set of axes that could be broken, then the second best of each, those that keep the torch
     that was wished before the others; never two of one torch minor that differ in nothing else the user would see.
     """
     pools: dict[tuple[str, ...], list[Choice]] = {}
     for choice in everything(facts):
-        pools.setdefault(misses(choice, wishes), []).append(choice)
+        pools.setdefault((*misses(choice, wishes), *more(choice)), []).append(choice)
+    kinds = {broken: frozenset(change.partition(" >= ")[0] for change in broken) for broken in pools}
     fewest = min((len(broken) for broken in pools), default=0)
-    ranked: list[tuple[int, bool, Choice, tuple[str, ...]]] = []
+    ranked: list[tuple[int, int, bool, tuple[object, ...], Choice, tuple[str, ...]]] = []
     for broken, choices in pools.items():
-        if len(broken) > fewest:
+        if len(broken) > fewest + 1 or any(other < kinds[broken] for other in kinds.values()):
             continue
         seen: set[tuple[str, ...]] = set()
         for choice in sorted(choices, key=lambda c: _closeness(facts, c, wishes, preferences, broken)):
@@ -83,9 +91,10 @@ def nearest(facts: Facts, wishes: Asked, preferences: Asked, count: int = 3) -> 
             if visible not in seen:
                 seen.add(visible)
                 place = len(seen)
-                ranked.append((place, ("torch" in broken) == (place > 1), choice, broken))
-    ranked.sort(key=lambda entry: entry[:2])
-    return [(choice, broken) for _, _, choice, broken in ranked[:count]]
+                close = _closeness(facts, choice, wishes, preferences, broken)
+                ranked.append((place, len(broken), ("torch" in broken) == (place > 1), close, choice, broken))
+    ranked.sort(key=lambda entry: entry[:4])
+    return [(choice, broken) for *_, choice, broken in ranked[:count]]
 
 
 def _closeness(
@@ -96,7 +105,7 @@ def _closeness(
         not choice.variant.official,
         default,
         _distance(facts, choice, wishes),
-        *_cost(facts, choice, wishes, preferences),
+        *cost(facts, choice, wishes, preferences),
     )
 
 
@@ -110,7 +119,7 @@ def _is(version: str, asked: str) -> bool:
     return not asked or version == asked or (asked.count(".") == 1 and version.startswith(asked + "."))
 
 
-def _cost(facts: Facts, choice: Choice, wishes: Asked, preferences: Asked) -> tuple[object, ...]:
+def cost(facts: Facts, choice: Choice, wishes: Asked, preferences: Asked) -> tuple[object, ...]:
     given_up = misses(choice, preferences)
     versions = [release.version for release in facts.releases]
     place = versions.index(choice.release.version)
@@ -144,8 +153,8 @@ def _distance(facts: Facts, choice: Choice, wishes: Asked) -> float:
     return far
 
 
-def given_up(choice: Choice, asked: Asked, preferred: Asked) -> tuple[str, ...]:
-    """One line for each preference that stood in the way of a wish."""
+def given_up(choice: Choice, asked: Asked, preferred: Asked, targets: Iterable[str] = ()) -> tuple[str, ...]:
+    """One line for each preference that stood in the way of a wish, or of a pool in `targets`."""
     has = {
         "torch": choice.release.version,
         "cuda": choice.variant.cuda,
@@ -153,6 +162,7 @@ def given_up(choice: Choice, asked: Asked, preferred: Asked) -> tuple[str, ...]:
         "suite": choice.system.suite,
     }
     wishes = [f"{axis} {getattr(asked, axis)}" for axis in has if getattr(asked, axis)]
+    wishes += [f"target {name}" for name in targets]
     ask = f"{' and '.join(wishes)} {'asks' if len(wishes) == 1 else 'ask'} for it"
     lines = []
     for axis, value in has.items():
@@ -160,3 +170,25 @@ def given_up(choice: Choice, asked: Asked, preferred: Asked) -> tuple[str, ...]:
         if before and not getattr(asked, axis) and not (value == before or value.startswith(before + ".")):
             lines.append(f"{axis} moves from {before} to {value}: {ask}")
     return tuple(lines)
+
+
+def reasons(choice: Choice, asked: Asked, preferred: Asked) -> tuple[Reason, ...]:
+    """Why each axis is what it is: a wish, the preference, or another than that."""
+    lost = misses(choice, preferred)
+
+    def why(axis: str) -> str:
+        before = getattr(preferred, axis)
+        if getattr(asked, axis):
+            return "a wish"
+        if axis in lost:
+            return f"moved from {before}, the profile's preference"
+        return "the profile's preference" if before else "the newest"
+
+    fact = f"torch/{choice.release.version}"
+    return (
+        Reason(subject="torch", value=choice.release.version, because=why("torch"), fact=fact),
+        Reason(subject="cuda", value=choice.variant.cuda, because=why("cuda"), fact=f"{fact}/{choice.variant.name}"),
+        Reason(
+            subject="python", value=choice.system.python, because="the base's own", fact=f"os/{choice.system.suite}"
+        ),
+    )

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from imagekit.compat.choose import Choice
 from imagekit.compat.facts import Facts
+from imagekit.compat.nodes import Node
 from imagekit.compat.rows import Feature, Recipe, Toolkit
 from imagekit.foundation import Foundation
 from imagekit.resolution import SourceBuild
@@ -41,19 +42,6 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Fleet:
-    """GPUs that the image is to run on: pool -> model. Empty where the site names none."""
-
-    pools: Mapping[str, str]
-    targets: tuple[str, ...] = ()
-    """The pools that count; none = all."""
-
-    @property
-    def gpus(self) -> tuple[str, ...]:
-        return tuple(gpu for pool, gpu in self.pools.items() if not self.targets or pool in self.targets)
-
-
-@dataclass(frozen=True)
 class Compiled:
     builds: tuple[SourceBuild, ...]
     notes: tuple[str, ...] = ()
@@ -63,16 +51,17 @@ class Compiled:
 
 def ahead(
     builds: list[SourceBuild], features: list[Feature], facts: Facts, choice: Choice, found: Foundation | None,
-    unseen: bool, fleet: Fleet,
+    unseen: bool, nodes: tuple[Node, ...],
 ) -> Compiled:  # fmt: skip
     """The builds, with ops where they can be compiled: of a package whose feature is asked for, which brings g++.
 
-    `found`: what the base image says of itself; `unseen`: there is a base image, and it cannot be asked.
+    `found`: what the base image says of itself; `unseen`: there is a base image, and it cannot be asked;
+    `nodes`: what the image is to run on, none = anything that torch runs on.
     """
     asked = {canonicalize_name(Requirement(line).name) for feature in features for line in feature.packages}
     done, notes, labels = list(builds), [], {}
     nvcc = _nvcc(choice, facts.toolkit(choice.variant.cuda), found, unseen)
-    code = _architectures(choice, facts, fleet)
+    code = _architectures(choice, facts, nodes)
     for place, build in enumerate(builds):
         package = build.package
         recipes = {recipe.versions: recipe for recipe in facts.recipes if recipe.package == package and recipe.ops}
@@ -130,17 +119,13 @@ def _nvcc(choice: Choice, toolkit: Toolkit | None, found: Foundation | None, uns
     return f"no nvcc {cuda} is at hand; --base cuda:devel has one"
 
 
-def _architectures(choice: Choice, facts: Facts, fleet: Fleet) -> Code:
-    """Those of the fleet; without one, those that torch itself was compiled for, so that no GPU loses by it."""
+def _architectures(choice: Choice, facts: Facts, nodes: tuple[Node, ...]) -> Code:
+    """Those of the nodes; without any, those that torch itself was compiled for, so that no GPU loses by it."""
     toolkit = facts.toolkit(choice.variant.cuda)
-    known = {model: facts.gpu(model) for model in fleet.gpus}
-    whose = "the GPUs of the fleet" if known else "as torch itself"
-    left_out = [f"the facts do not know the GPU {model!r} of the fleet" for model, gpu in known.items() if not gpu]
-    names = {gpu.sm for gpu in known.values() if gpu} if known else set(choice.variant.gpu_architectures or ())
+    whose = "the GPUs of the fleet" if nodes else "as torch itself"
+    names = {node.sm for node in nodes if node.sm} if nodes else set(choice.variant.gpu_architectures or ())
     fits = {name for name in names if toolkit and _within(name, toolkit)}
-    left_out += [
-        f"nvcc {choice.variant.cuda} does not compile for {name}" for name in sorted(names - fits, key=_number)
-    ]
+    left_out = [f"nvcc {choice.variant.cuda} does not compile for {name}" for name in sorted(names - fits, key=_number)]
     return Code(tuple(sorted(fits, key=_number)), whose, tuple(left_out))
 
 

@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
-from imagekit.compat.choose import Asked, Choice, nearest
+from imagekit.compat.choose import AXES, Asked, Choice, More, best, nearest
 from imagekit.compat.facts import Facts
+from imagekit.compat.nodes import Node, fits
 from imagekit.errors import ImpossibleWish
 
 _OPTION = {"torch": "--torch", "cuda": "--cuda", "python": "--python", "suite": "--base"}
 
 
-def refusal(facts: Facts, wishes: Asked, preferences: Asked) -> ImpossibleWish:
+def refusal(
+    facts: Facts, wishes: Asked, preferences: Asked, targets: tuple[Node, ...] = (), more: More = lambda _: ()
+) -> ImpossibleWish:
+    """`targets`: pools that the image must run on; `more`: what of them a choice does not meet."""
+    meets = best(facts, wishes, preferences)
     asked = [("torch", wishes.torch), ("CUDA", wishes.cuda), ("Python", wishes.python), ("base", wishes.suite)]
     options = dict(zip(("torch", "CUDA", "Python", "base"), _OPTION.values(), strict=True))
     lines = ["", *_column("asked", [f"{f'{name} {value}':<16} {options[name]}" for name, value in asked if value])]
-    lines += _column("facts", _facts(facts, wishes))
-    found = nearest(facts, wishes, preferences)
+    lines += _column("" if wishes != Asked() else "asked", [_target(node) for node in targets])
+    lines += _column("facts", said(facts, wishes) if meets is None else _not_there(facts, meets, targets))
+    found = nearest(facts, wishes, preferences, more=more)
     lines += ["", "what works, nearest first"] if found else []
     for number, (choice, broken) in enumerate(found, 1):
-        lines.append(f"  {number}  {_options(choice, wishes, broken):<44} {_cost(facts, choice)}")
-    return ImpossibleWish(_headline(wishes), details=[*lines, ""], hint="nothing was built or changed")
+        ask = _options(choice, wishes, broken)
+        if len(ask) > 44:
+            lines += [f"  {number}  {ask}", f"{'':<49} {price(facts, choice)}"]
+        else:
+            lines.append(f"  {number}  {ask:<44} {price(facts, choice)}")
+    said_no = headline(wishes) + (" that runs on all targets" if targets and meets else "")
+    return ImpossibleWish(said_no, details=[*lines, ""], hint="nothing was built or changed")
+
+
+def _target(node: Node) -> str:
+    return f"target {node.name:<9} {node.gpu.name if node.gpu else node.model}, driver {node.driver}"
+
+
+def _not_there(facts: Facts, choice: Choice, targets: tuple[Node, ...]) -> list[str]:
+    """Why the best choice for the versions that were asked does not run on the targets."""
+    found = (fit for node in targets for fit in fits(node, choice.release, choice.variant, facts))
+    return [f"{fit.text}   [{fit.fact}]" for fit in found if fit.verdict == "no"]
 
 
 def _column(title: str, lines: list[str]) -> list[str]:
     return [f"{title if number == 0 else '':<7} {line}" for number, line in enumerate(lines)]
 
 
-def _headline(wishes: Asked) -> str:
+def headline(wishes: Asked) -> str:
     words = [f"torch {wishes.torch}" if wishes.torch else "torch"]
     words += [f"for CUDA {wishes.cuda}"] if wishes.cuda else []
     words += [f"for Python {wishes.python}"] if wishes.python else []
@@ -33,7 +54,8 @@ def _headline(wishes: Asked) -> str:
     return f"there is no {' '.join(words)}"
 
 
-def _facts(facts: Facts, wishes: Asked) -> list[str]:
+def said(facts: Facts, wishes: Asked) -> list[str]:
+    """What the facts say about the versions that were asked."""
     lines = []
     known = [r for r in facts.releases if r.version == wishes.torch or r.version.startswith(wishes.torch + ".")]
     if wishes.torch and not known:
@@ -70,11 +92,13 @@ def _options(choice: Choice, wishes: Asked, broken: tuple[str, ...]) -> str:
         "torch": choice.release.version, "cuda": choice.variant.cuda, "python": choice.system.python,
         "suite": f"distro:{choice.system.suite}",
     }  # fmt: skip
-    axes = [axis for axis in ("torch", "cuda", "python", "suite") if getattr(wishes, axis) or axis in broken]
-    return " ".join(f"{_OPTION[axis]} {value[axis]}" for axis in axes)
+    axes = [axis for axis in AXES if getattr(wishes, axis) or axis in broken]
+    words = [change for change in broken if change not in AXES]
+    return "; ".join([" ".join(f"{_OPTION[axis]} {value[axis]}" for axis in axes or ["torch", "cuda"]), *words])
 
 
-def _cost(facts: Facts, choice: Choice) -> str:
+def price(facts: Facts, choice: Choice) -> str:
+    """What a choice costs: the driver it needs, the GPUs it runs on, where its wheels are."""
     toolkit = facts.toolkit(choice.variant.cuda)
     driver = f"driver >= {toolkit.compat_driver}" if toolkit else ""
     architectures = choice.variant.gpu_architectures

@@ -12,33 +12,35 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from imagekit import project
-from imagekit.compat import bases, ops, overlaid, sources, spelling
-from imagekit.compat.choose import Asked, Choice, best, given_up
+from imagekit.compat import bases, fleet, ops, overlaid, sources, spelling
+from imagekit.compat.choose import Asked, Choice, best, given_up, reasons
 from imagekit.compat.facts import Facts, load
+from imagekit.compat.nodes import Node, changes
 from imagekit.compat.refuse import refusal
 from imagekit.compat.review import Review, review
 from imagekit.compat.rows import Feature
 from imagekit.errors import ImpossibleWish, UsageError
 from imagekit.foundation import Foundation
 from imagekit.profile import Profile, Wishes
-from imagekit.resolution import FAMILY, Reason, Resolution, SourceBuild, Want
+from imagekit.resolution import FAMILY, Resolution, SourceBuild, Want
 
 Look = Callable[[str], Foundation | None]
 
 
 def resolve(
     profile: Profile, wishes: Wishes, *, base_default: str = "", base_map: Mapping[str, str] | None = None,
-    look: Look = lambda _: None, fleet: Mapping[str, str] | None = None,
+    look: Look = lambda _: None, nodes: tuple[Node, ...] = (),
 ) -> Resolution:  # fmt: skip
-    """`look` asks an image what it offers as a base; None where it cannot be had. `fleet`: pool of the site -> its GPU.
+    """`look` asks an image what it offers as a base; None where it cannot be had. `nodes`: the site's fleet.
 
     Raises UsageError for what cannot be read, ImpossibleWish for what cannot be had.
     """
     facts = load()
+    targets = fleet.targets(profile, nodes)
     base = wishes.base or profile.base or base_default or "distro:bookworm"
     if base.startswith("cuda:"):
         # its suite follows from the CUDA that is chosen without it
-        first = _choose(facts, _asked(wishes, ""), _asked(profile, "distro:jammy"))
+        first = _choose(facts, _asked(wishes, ""), _asked(profile, "distro:jammy"), targets)
         base = bases.cuda_image(base, first.variant.cuda, first.release, facts)
     found = look("@".join(filter(None, bases.reference(base, base_map or {})))) if base.startswith("image:") else None
     suite = bases.suite_of(base, found)
@@ -46,7 +48,7 @@ def resolve(
     own = profile.base or base_default or "distro:bookworm"
     named = bases.suite_of(own, None) if own.startswith("distro:") else ""
     preferred = _asked(profile, named if wishes.base else suite)
-    choice = _choose(facts, asked, preferred)
+    choice = _choose(facts, asked, preferred, targets)
     features = _features(profile, wishes, facts)
     lines = project.requirements(Path(profile.folder or "."), profile.requirements, choice.system.python)
     from_git = sources.of(profile, lines)
@@ -54,8 +56,7 @@ def resolve(
     builds = _builds([want for want in wants if _name(want) not in from_git], facts, choice.system.suite)
     builds += sources.builds(from_git, facts, choice.system.suite)
     unseen = found is None and base.startswith("image:")
-    its_fleet = ops.Fleet(fleet or {}, tuple(profile.targets))
-    compiled = ops.ahead(builds, features, facts, choice, found, unseen, its_fleet)
+    compiled = ops.ahead(builds, features, facts, choice, found, unseen, targets or nodes)
     apt = _apt(profile, choice, features, base)
     checked = _review(facts, choice, apt, wants)
     if checked.refused:
@@ -92,9 +93,10 @@ def resolve(
         min_driver=toolkit.compat_driver if toolkit else "",
         cpu_level=max((build.cpu_level for build in builds if build.cpu_level), default="x86-64"),
         differs=_differs(profile, wishes, choice, preferred),
-        reasons=_reasons(choice, asked, preferred),
+        reasons=reasons(choice, asked, preferred),
         notes=(
-            *given_up(choice, asked, preferred),
+            *given_up(choice, asked, preferred, [node.name for node in targets]),
+            *fleet.notes(profile, choice, nodes, facts),
             *bases.notes(found, variant.cuda, toolkit),
             *checked.warnings,
             *compiled.notes,
@@ -117,13 +119,16 @@ def again(resolution: Resolution, versions: Mapping[str, str]) -> Review:
         "glibc": resolution.glibc,
         "ffmpeg": system.ffmpeg or "0",
     }
-    return review(facts, versions, about, resolution.apt, (*FAMILY, "triton"))
+    return review(facts.constraints, versions, about, resolution.apt, (*FAMILY, "triton"))
 
 
-def _choose(facts: Facts, asked: Asked, preferred: Asked) -> Choice:
-    choice = best(facts, asked, preferred)
+def _choose(facts: Facts, asked: Asked, preferred: Asked, targets: tuple[Node, ...]) -> Choice:
+    def more(choice: Choice) -> tuple[str, ...]:
+        return tuple(changes(targets, choice.release, choice.variant, facts))
+
+    choice = best(facts, asked, preferred, more)
     if choice is None:
-        raise refusal(facts, asked, preferred)
+        raise refusal(facts, asked, preferred, targets, more)
     return choice
 
 
@@ -236,7 +241,7 @@ def _review(facts: Facts, choice: Choice, apt: tuple[str, ...], wants: list[Want
         pins = [s.version for s in Requirement(release.triton.split(";")[0]).specifier if s.operator in ("==", "~=")]
         versions |= {"triton": pins[0]} if pins else {}
     about = {"python": choice.system.python, "cuda": choice.variant.cuda, "glibc": choice.system.glibc}
-    return review(facts, versions, about, apt, tuple(versions))
+    return review(facts.constraints, versions, about, apt, tuple(versions))
 
 
 def _differs(profile: Profile, wishes: Wishes, choice: Choice, preferred: Asked) -> tuple[str, ...]:
@@ -255,26 +260,6 @@ def _differs(profile: Profile, wishes: Wishes, choice: Choice, preferred: Asked)
         digest = hashlib.sha256("\n".join(sorted(wishes.packages)).encode()).hexdigest()[:8]
         suffixes.append("with-" + ("-".join(names) if short else digest))
     return tuple(suffixes)
-
-
-def _reasons(choice: Choice, asked: Asked, preferred: Asked) -> tuple[Reason, ...]:
-    def why(axis: str) -> str:
-        return (
-            "a wish"
-            if getattr(asked, axis)
-            else "the profile's preference"
-            if getattr(preferred, axis)
-            else "the newest"
-        )
-
-    fact = f"torch/{choice.release.version}"
-    return (
-        Reason(subject="torch", value=choice.release.version, because=why("torch"), fact=fact),
-        Reason(subject="cuda", value=choice.variant.cuda, because=why("cuda"), fact=f"{fact}/{choice.variant.name}"),
-        Reason(
-            subject="python", value=choice.system.python, because="the base's own", fact=f"os/{choice.system.suite}"
-        ),
-    )
 
 
 def _placed(want: Want, torch_index: str, variant: str) -> Want:

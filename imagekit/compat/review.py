@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from packaging.requirements import Requirement
@@ -10,7 +10,6 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from imagekit.compat.facts import Facts
 from imagekit.compat.rows import FACT_KEYS, Constraint
 from imagekit.resolution import Want
 
@@ -26,12 +25,13 @@ class Review:
 
 
 def review(
-    facts: Facts, versions: Mapping[str, str], about: Mapping[str, str], apt: tuple[str, ...], fixed: tuple[str, ...]
-) -> Review:
+    rows: Iterable[Constraint], versions: Mapping[str, str], about: Mapping[str, str], apt: tuple[str, ...],
+    fixed: tuple[str, ...],
+) -> Review:  # fmt: skip
     """`versions`: normalised name -> chosen version; `about`: python, cuda, glibc, ffmpeg; `fixed`: names whose version
     cannot move any more, so that a range that excludes it refuses the package that asks for the range."""
     result = Review()
-    for row in facts.constraints:
+    for row in rows:
         if not _applies(row, versions, about):
             continue
         unmet = [need for need in row.needs if not _met(need, versions)]

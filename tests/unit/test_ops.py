@@ -8,6 +8,9 @@ import pytest
 import samples
 
 from imagekit import built, render
+from imagekit.compat import facts
+from imagekit.compat.fleet import pools
+from imagekit.compat.nodes import Node
 from imagekit.compat.resolve import resolve
 from imagekit.contract import labels
 from imagekit.foundation import Foundation
@@ -15,6 +18,7 @@ from imagekit.lock.model import Lock, needs
 from imagekit.plan import plan
 from imagekit.profile import Wishes, load
 from imagekit.resolution import Resolution
+from imagekit.site.model import Pool
 from imagekit.smoke.check import Failure
 from imagekit.smoke.checks import compiled_ops
 
@@ -29,7 +33,11 @@ def resolved(
     torch: str = "2.11", base: str = "", found: Foundation | None = None, fleet: dict[str, str] | None = None
 ) -> Resolution:  # fmt: skip
     wishes = Wishes(torch=torch, features=("deepspeed",), base=base or None)
-    return resolve(load("base"), wishes, look=lambda _: found, fleet=fleet)
+    return resolve(load("base"), wishes, look=lambda _: found, nodes=nodes(fleet or {}))
+
+
+def nodes(fleet: dict[str, str]) -> tuple[Node, ...]:
+    return pools({name: Pool(gpu=gpu, driver="580.65.06") for name, gpu in fleet.items()}, facts.load())
 
 
 def note(r: Resolution) -> str:
@@ -64,7 +72,7 @@ def test_without_a_fleet_they_run_where_torch_does() -> None:
 def test_the_pools_of_targets_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text('extends: base\ntorch: "2.11"\nfeatures: [deepspeed]\ntargets: [h]\n')
-    r = resolve(load("./mine.yaml"), Wishes(), fleet={"a": "A100", "h": "H100"})
+    r = resolve(load("./mine.yaml"), Wishes(), nodes=nodes({"a": "A100", "h": "H100"}))
     assert r.builds[0].architectures == ("sm_90",)
 
 
@@ -72,7 +80,9 @@ def test_what_cannot_be_compiled_for_is_said() -> None:
     r = resolved(fleet={"old": "V100", "a": "A100", "what": "Voodoo2"})
     assert r.builds[0].architectures == ("sm_80",)
     assert "nvcc 13.0 does not compile for sm_70" in r.notes
-    assert "the facts do not know the GPU 'Voodoo2' of the fleet" in r.notes
+    assert "what: the facts do not know the GPU 'Voodoo2', so nobody compared" in r.notes
+    assert "does not run on old: Tesla V100 (sm_70) has no code in torch 2.11.0+cu130" in "".join(r.notes)
+    assert "runs on a (1 node)" in r.notes
 
 
 @pytest.mark.parametrize(("wish", "why"), [
@@ -126,19 +136,24 @@ def test_what_a_package_needs() -> None:
 
 
 @pytest.mark.parametrize("dialect", ["buildkit", "classic"])
-def test_the_stage_has_torch_as_layers_and_what_torch_needs_by_hash(dialect: str) -> None:
+def test_the_stage_has_the_layers_of_torch_and_what_torch_needs_by_hash(dialect: str) -> None:
     context = render.context(the_lock(), dialect=dialect)
     text = context.dockerfile
     stage = text[text.index("AS source-deepspeed") : text.index("AS built-deepspeed")]
-    link = " --link" if dialect == "buildkit" else ""
-    assert f"COPY{link} --from=wheels-cuda /layer/ /\nCOPY{link} --from=wheels-torch /layer/ /\n" in stage
+    if dialect == "buildkit":
+        assert "--mount=type=bind,from=wheels-torch,source=/layer,target=/layers/torch" in stage
+        assert "cp -rs /layers/cuda/opt/venv/. /opt/venv/" in stage
+    else:
+        assert "COPY --from=wheels-cuda /layer/ /\nCOPY --from=wheels-torch /layer/ /\n" in stage
     assert "export CUDA_HOME=/opt/venv/lib/python/site-packages/nvidia/cu13" in stage
     assert "export TORCH_CUDA_ARCH_LIST='7.5;8.0;8.6;9.0;10.0;12.0'" in stage and "libs" not in stage
     assert text.index("AS wheels-torch") < text.index("AS source-deepspeed") < text.index("AS wheels-rest")
     requires = context.files["sources/deepspeed/requires.txt"].content.decode()
     assert [line.split("==")[0] for line in requires.splitlines()] == ["uv", "mpmath", "own", "sympy", "pip"]
     placed = {path.rpartition("/")[2] for path in context.wheels if path.startswith("sources/deepspeed/")}
-    assert "own-1.0-py3-none-any.whl" in placed and ("sympy-1.14.0-py3-none-any.whl" in placed) == (not link)
+    assert "own-1.0-py3-none-any.whl" in placed and ("sympy-1.14.0-py3-none-any.whl" in placed) == (
+        dialect == "classic"
+    )
     assert f'{LABEL}="prebuilt sm_75 sm_80 sm_86 sm_90 sm_100 sm_120"' in text
     assert labels(the_lock())[LABEL].startswith("prebuilt")
 

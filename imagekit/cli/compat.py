@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.group("compat", invoke_without_command=True)
+@click.option("--torch", default="", metavar="VERSION", help="Only this release or minor, as 2.9.")
+@click.option("--cuda", default="", metavar="VERSION", help="Only builds for this CUDA, as 12.1 or cu121.")
+@click.option("--python", default="", metavar="VERSION", help="Only what has wheels for this Python.")
+@click.option("--gpu", "gpus", multiple=True, metavar="MODEL", help="Only builds that run on it, as H100, 3090, sm_86.")
+@click.option("--driver", "drivers", multiple=True, metavar="VERSION", help="Only builds that run on this driver.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@click.pass_context
+def command(
+    context: click.Context, torch: str, cuda: str, python: str, gpus: tuple[str, ...], drivers: tuple[str, ...],
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Which torch goes with which CUDA, Python, GPU and driver: the facts as a table; `check` judges a combination."""
+    if context.invoked_subcommand:
+        return
+    from imagekit.compat import asking, facts, matrix
+
+    known = facts.load()
+    question = asking.question(known, torch=torch, cuda=cuda, python=python, gpus=gpus, drivers=drivers)
+    rows = matrix.rows(question, known)
+    print(json.dumps(matrix.as_json(rows), indent=1) if as_json else "\n".join(matrix.lines(rows, known)))
+    if not rows:
+        sys.exit(3)
+
+
+@command.command("check")
+@click.argument("image", required=False)
+@click.option("--torch", default="", metavar="VERSION", help="2.9, v2.9, 2.9.1 or 2.9.1+cu128.")
+@click.option("--cuda", default="", metavar="VERSION", help="12.1, cu121 or 121.")
+@click.option("--python", default="", metavar="VERSION", help="3.11, py311 or cp311.")
+@click.option("--os", "system", default="", metavar="NAME", help="Distribution: bookworm, debian:12, ubuntu22.04.")
+@click.option("--base", default="", metavar="IMAGE", help="Base image, as nvidia/cuda:12.1.1-devel-ubuntu22.04.")
+@click.option("--torchvision", default="", metavar="VERSION", help="Does it go with this torch?")
+@click.option("--torchaudio", default="", metavar="VERSION", help="Does it go with this torch?")
+@click.option("--package", "packages", multiple=True, metavar="NAME==VERSION", help="Any package; may be repeated.")
+@click.option(
+    "--gpu", "gpus", multiple=True, metavar="MODEL", help="H100, RTX 3090, 3090, sm_86, 8.6; may be repeated."
+)
+@click.option("--driver", "drivers", multiple=True, metavar="VERSION", help="Of all GPUs, or one for each --gpu.")
+@click.option("-r", "--requirements", multiple=True, metavar="FILE", help="Judge the pins of a requirements.txt.")
+@click.option("--dockerfile", metavar="FILE", help="Judge a Dockerfile: its base, and what pip installs.")
+@click.option("--freeze", is_flag=True, help="Judge the output of `pip freeze` on stdin.")
+@click.option("--nodes", "inventory", metavar="FILE", help="`kubectl get nodes -o json`, or `nvidia-smi -q -x`.")
+@click.option("--fleet", is_flag=True, help="Also the pools of the site's fleet.")
+@click.option("--site", metavar="FILE", help="Site file; default: imagekit.toml here, if there is one.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def check(
+    image: str | None, torch: str, cuda: str, python: str, system: str, base: str, torchvision: str, torchaudio: str,
+    packages: tuple[str, ...], gpus: tuple[str, ...], drivers: tuple[str, ...], requirements: tuple[str, ...],
+    dockerfile: str | None, freeze: bool, inventory: str | None, fleet: bool, site: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Can this combination be had, and why not. Exit code 0: it can; 3: it cannot, and what works nearest is told.
+
+    IMAGE, built by imagekit, stands for all it holds: does it run on this GPU and driver.
+    """
+    from imagekit.compat import asking, facts, verdict
+    from imagekit.compat.question import answer
+
+    known = facts.load()
+    pools: tuple[Any, ...] = ()
+    if fleet:
+        from imagekit import pipeline
+
+        pools = pipeline.fleet(pipeline.the_site(site))
+    if inventory:
+        from imagekit.compat import inventory as inventories
+
+        pools += inventories.read(Path(inventory), known)
+    read = []
+    if requirements or dockerfile or freeze or image:
+        from imagekit.compat import documents
+
+        read += [_image(image)] if image else []
+        read += [documents.of_requirements(Path(name), python) for name in requirements]
+        read += [documents.of_dockerfile(Path(dockerfile))] if dockerfile else []
+        read += [documents.of_freeze(sys.stdin)] if freeze else []
+    found = answer(
+        asking.question(
+            known, torch=torch, cuda=cuda, python=python, os=system, base=base, torchvision=torchvision,
+            torchaudio=torchaudio, packages=packages, gpus=gpus, drivers=drivers, fleet=pools, documents=read,
+            today=date.today().isoformat(),
+        ),
+        known,
+    )  # fmt: skip
+    print(json.dumps(verdict.as_json(found, known), indent=1) if as_json else "\n".join(verdict.lines(found, known)))
+    if not found.possible:
+        sys.exit(3)
+
+
+def _image(reference: str) -> Any:
+    from imagekit import inspection
+    from imagekit.compat import documents
+    from imagekit.engines.docker_api import Engine
+
+    found = inspection.inspect(Engine(), reference)
+    return documents.of_image(reference, found.labels, found.packages)

@@ -1,0 +1,40 @@
+"""Support that has ended, or ends soon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from imagekit.compat.nodes import runs
+
+from .rule import Finding, Rule, Stack
+
+NAME = "lifecycle"
+SOON = timedelta(days=180)
+
+
+def judge(stack: Stack) -> Iterator[Finding]:
+    if not stack.today:
+        return
+    system, today = stack.choice.system, date.fromisoformat(stack.today)
+    name, fact = f"{system.id.capitalize()} {system.version}", f"os/{system.suite}"
+    own, paid = system.end_of_support, system.end_of_extended_support
+    if not stack.system_asked:
+        own = None
+    if own and date.fromisoformat(own) < today:
+        longer = f"; extended support (LTS, ESM) ends on {paid}" if paid else ""
+        yield Finding(NAME, "note", f"{name} has been without its own support since {own}{longer}", fact)
+    elif own and date.fromisoformat(own) - SOON < today:
+        yield Finding(NAME, "note", f"support of {name} ends on {own}", fact)
+    release = stack.choice.release
+    for node in stack.nodes:
+        if node.gpu and node.gpu.max_cuda:
+            last = [r.version for r in stack.facts.releases if any(runs(v, node.sm) for v in r.variants)]
+            text = f"CUDA {node.gpu.max_cuda} is the last for {node.gpu.name}"
+            text += f"; torch {last[-1]} is the last with code for it" if last and last[-1] != release.version else ""
+            yield Finding(NAME, "note", text, f"gpus/{node.gpu.name}")
+
+
+RULE = Rule(
+    NAME, "The distribution is supported, and the GPU is not one that newer CUDA toolkits have left behind.", judge
+)

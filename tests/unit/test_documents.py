@@ -1,0 +1,154 @@
+"""`compat check` of files that imagekit did not make: requirements.txt, Dockerfiles, `pip freeze`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from imagekit.cli.compat import command
+from imagekit.compat import asking, documents, facts
+from imagekit.compat.documents import Document
+from imagekit.compat.question import answer
+from imagekit.errors import UsageError
+
+ARTICLE = """\
+# syntax=docker/dockerfile:1
+ARG TORCH=2.1.0
+FROM pytorch/pytorch:2.9-cuda11.7-cudnn8-runtime AS base
+FROM base
+ENV PIP_NO_CACHE_DIR=1
+RUN apt-get update && apt-get install -y ffmpeg \\
+    # a comment in between
+    && pip install --no-cache-dir torch==${TORCH}+cu118 torchvision==0.16.0 \\
+       --extra-index-url https://example.org/whl/cu118 \\
+    && pip3 install "transformers==4.30.0" deepspeed==0.9.5 numpy==2.0.0 ftfy regex ./local -r requirements.txt
+CMD ["python"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def dockerfile(text: str) -> Document:
+    Path("Dockerfile").write_text(text)
+    return documents.of_dockerfile(Path("Dockerfile"))
+
+
+def check(*arguments: str, stdin: str = "") -> tuple[int, str]:
+    done = CliRunner().invoke(command, ["check", *arguments], input=stdin)
+    if isinstance(done.exception, Exception):
+        raise done.exception
+    return done.exit_code, done.output
+
+
+def test_a_dockerfile_as_articles_have_it() -> None:
+    found = dockerfile(ARTICLE)
+    assert (found.torch, found.cuda, found.base) == (
+        "2.1.0+cu118",
+        "11.8",
+        "pytorch/pytorch:2.9-cuda11.7-cudnn8-runtime",
+    )
+    assert found.pins == {"torchvision": "0.16.0", "transformers": "4.30.0", "deepspeed": "0.9.5", "numpy": "2.0.0"}
+    assert found.free == 2
+    code, text = check("--dockerfile", "Dockerfile")
+    assert code == 3
+    for words in ("a tag has all three numbers of torch", "fails with NumPy 2", "Dockerfile:6: --extra-index-url",
+                  "LoRA itself is in the package peft", "2 requirements have no exact version"):  # fmt: skip
+        assert words in text, words
+    assert "--base pytorch/pytorch:2.9.1-cuda12.6-cudnn9-runtime; numpy<2; one index" in text
+
+
+@pytest.mark.parametrize(("text", "base", "python", "pins"), [
+    ("FROM python:3.10-slim\nRUN pip install numpy==1.26.4", "", "3.10", {"numpy": "1.26.4"}),
+    ("FROM ubuntu:22.04\nRUN python3 -m pip install -U numpy==1.26.4 && echo done", "ubuntu:22.04", "", {"numpy": "1.26.4"}),
+    ("FROM --platform=linux/amd64 debian:12\nRUN uv pip install --system 'numpy==1.26.4'", "debian:12", "", {"numpy": "1.26.4"}),
+    ("FROM ubuntu:22.04\nENV V 1.26.4\nRUN pip install numpy==$V", "ubuntu:22.04", "", {"numpy": "1.26.4"}),
+    ("FROM ubuntu:22.04\nRUN pip install numpy==${V:-1.26.4}", "ubuntu:22.04", "", {"numpy": "1.26.4"}),
+    ("FROM ubuntu:22.04\nRUN pip install numpy==$UNSET 'broken", "ubuntu:22.04", "", {}),
+    ("FROM a AS one\nFROM ubuntu:22.04 AS two\nFROM one\n", "ubuntu:22.04", "", {}),
+    ("FROM ubuntu:22.04\nRUN --mount=type=cache,target=/root/.cache pip install six==1.17.0", "ubuntu:22.04", "", {"six": "1.17.0"}),
+    ("FROM ubuntu:22.04\nRUN echo not pip install; ls\n", "ubuntu:22.04", "", {}),
+])  # fmt: skip
+def test_what_a_dockerfile_says(text: str, base: str, python: str, pins: dict[str, str]) -> None:
+    found = dockerfile(text)
+    assert (found.base, found.python, found.pins) == (base, python, pins)
+
+
+def test_an_index_for_one_cuda_is_that_cuda() -> None:
+    found = dockerfile("FROM ubuntu:22.04\nRUN pip install torch --index-url https://example.org/whl/cu121\n")
+    assert found.cuda == "12.1" and not [f for f in found.findings if f.verdict == "no"]
+
+
+@pytest.mark.parametrize("content", [b"just text\n", b"\xff\xfe\x00", b""])
+def test_what_is_no_dockerfile(content: bytes) -> None:
+    Path("Dockerfile").write_bytes(content)
+    with pytest.raises(UsageError):
+        documents.of_dockerfile(Path("Dockerfile"))
+    with pytest.raises(UsageError):
+        documents.of_dockerfile(Path("nowhere"))
+
+
+def test_a_freeze() -> None:
+    text = "torch==2.2.0+cu121\nnumpy==2.1.0\nopencv-python==4.9.0.80\nopencv-python-headless==4.9.0.80\n-e git+x\nfoo @ file:///x\n"
+    code, said = check("--freeze", "--gpu", "H100", stdin=text)
+    assert code == 3 and "torch 2.2.0 + CUDA 12.1 (cu121)" in said
+    assert "both own the module cv2" in said and "fails with NumPy 2" in said and "H100 (sm_90) runs" in said
+    code, said = check("--freeze", stdin="torch==2.4.1\nnumpy==1.26.4\n")
+    assert code == 0 and said.startswith("yes")
+
+
+def test_an_empty_freeze_is_said() -> None:
+    with pytest.raises(UsageError, match="nothing on stdin is a pin"):
+        check("--freeze", stdin="# nothing\n\n???\n")
+
+
+def test_a_requirements_file() -> None:
+    Path("r.txt").write_text(
+        "torch==2.4.1\ntorchvision==0.18.0\nnumpy\n--extra-index-url https://user:secret@pip.example/simple\n"
+    )
+    code, said = check("-r", "r.txt")
+    assert code == 3 and "torch 2.4.1 goes with torchvision 0.19.1" in said
+    assert "r.txt:4: --extra-index-url merges two indexes" in said and "secret" not in said
+    with pytest.raises(UsageError, match="cannot be read as requirements") as error:
+        check("-r", "nope.txt")
+    assert "nothing was written" not in str(error.value)
+
+
+def test_an_option_is_stronger_than_a_file() -> None:
+    Path("r.txt").write_text("torch==2.4.1\nnumpy==2.0.0\n")
+    code, said = check("-r", "r.txt", "--torch", "2.2", "--package", "numpy==1.26.4")
+    assert code == 0 and said.startswith("yes  torch 2.2.2")
+
+
+LABELS = {
+    "torch": "2.4.1",
+    "variant": "cu121",
+    "cuda": "12.1",
+    "python": "3.11",
+    "os": "Debian 12",
+    "profile": "video-llm",
+}
+
+
+def test_an_image_stands_for_all_it_holds() -> None:
+    packages = [
+        {"name": "torch", "version": "2.4.1"}, {"name": "pillow-simd", "version": "12.1.1.post0"},
+        {"name": "pillow", "version": "12.1.1", "standin": True}, {"name": "numpy", "version": "2.1.0"},
+    ]  # fmt: skip
+    found = documents.of_image("pytorch:x", LABELS, packages)
+    question = asking.question(facts.load(), documents=[found], gpus=["V100"], drivers=["470.57.02"])
+    assert (question.asked.torch, question.asked.cuda, question.asked.python) == ("2.4.1", "12.1", "3.11")
+    assert question.asked.suite == "bookworm" and question.versions == {"pillow-simd": "12.1.1.post0", "numpy": "2.1.0"}
+    answered = answer(question, facts.load())
+    assert [f.rule for f in answered.findings if f.verdict == "no"] == ["driver"]
+    assert answer(asking.question(facts.load(), documents=[found], gpus=["H100"]), facts.load()).possible
+
+
+def test_an_image_of_others_is_refused_with_the_way_to_ask() -> None:
+    with pytest.raises(UsageError) as error:
+        documents.of_image("acme/x:1", {}, [])
+    assert "pip freeze | imagekit compat check --freeze" in str(error.value)
