@@ -37,12 +37,12 @@ class _Links(HTMLParser):
             self.found += [value for key, value in attrs if key == "href" and value]
 
 
-def session() -> requests.Session:
+def session(retries: int = RETRIES) -> requests.Session:
     """A session that takes nothing from the environment: no netrc, no proxies, no CA bundle."""
     made = requests.Session()
     made.trust_env = False
     # an index that closes an idle connection just when it is asked again is not one that does not answer
-    again = HTTPAdapter(max_retries=Retry(total=RETRIES, status=0, redirect=False, backoff_factor=0.3))
+    again = HTTPAdapter(max_retries=Retry(total=retries, status=0, redirect=False, backoff_factor=0.3))
     made.mount("http://", again)
     made.mount("https://", again)
     return made
@@ -102,7 +102,31 @@ def trouble(site: Site, name: str, variant: str, package: str) -> Error | None:
     return None
 
 
-def _page(site: Site, name: str, variant: str, package: str) -> tuple[str, list[str]]:
+def reachable(site: Site, name: str, variant: str, package: str, timeout: float) -> Error | None:
+    """Why the index `name` cannot be used now; None when it answers. Asked once, with `timeout` seconds of patience.
+
+    Without a `package` the index itself is asked: then a 404 is an answer, because an index need not list its packages.
+    """
+    with session(retries=0) as own:
+        try:
+            if package:
+                _page(site, name, variant, package, own, timeout)
+                return None
+            url = f"{site.bare_url(name, variant).rstrip('/')}/"
+            if not url.startswith("file:"):
+                _ask(site, name, url, variant, "HEAD", own, missing="any package", timeout=timeout)
+            elif not Path(unquote(urlsplit(url).path)).is_dir():
+                return Surroundings(f"the index {name} is no folder", hint="imagekit site shows the indexes")
+        except ImpossibleWish as error:
+            return error if package else None
+        except Error as error:
+            return error
+    return None
+
+
+def _page(
+    site: Site, name: str, variant: str, package: str, own: requests.Session | None = None, timeout: float = TIMEOUT
+) -> tuple[str, list[str]]:
     """(URL, links) of a package's page. Raises Surroundings, or ImpossibleWish where the index has no such package."""
     url = f"{site.bare_url(name, variant).rstrip('/')}/{package}/"
     links = _Links()
@@ -111,8 +135,8 @@ def _page(site: Site, name: str, variant: str, package: str) -> tuple[str, list[
             raise _missing(site, name, package)
         links.feed(get(site, name, url + "index.html").decode(errors="replace"))
         return url, links.found
-    with session() as own:
-        answer = _ask(site, name, url, variant, "GET", own, missing=package)
+    with own or session() as one:
+        answer = _ask(site, name, url, variant, "GET", one, missing=package, timeout=timeout)
     links.feed(answer.content.decode(errors="replace"))
     if not any(urlsplit(link).path.endswith(_FILES) for link in links.found):
         raise Surroundings(
@@ -124,13 +148,13 @@ def _page(site: Site, name: str, variant: str, package: str) -> tuple[str, list[
 
 def _ask(
     site: Site, name: str, url: str, variant: str, method: str, own: requests.Session, *, missing: str = "",
-    stream: bool = False,
+    stream: bool = False, timeout: float = TIMEOUT,
 ) -> requests.Response:  # fmt: skip
     login = site.login_at(name, url, variant)
     proxy = site.proxy_for(url)
     try:
         answer = own.request(
-            method, _without_login(url), timeout=TIMEOUT, verify=site.ca or True, allow_redirects=True, stream=stream,
+            method, _without_login(url), timeout=timeout, verify=site.ca or True, allow_redirects=True, stream=stream,
             auth=(login.user, login.password) if login else None,
             proxies={"http": proxy, "https": proxy} if proxy else None,
         )  # fmt: skip

@@ -24,6 +24,7 @@ GROUPS = {
     "Understand": {
         "explain": "Why an image is what it is: versions, rules, facts.",
         "compat": "Which torch goes with which CUDA, Python, GPU and driver.",
+        "doctor": "Examine this machine: what is wrong, and how to mend it.",
         "diagnose": "What an error text or a log means, and what mends it.",
     },
     "Platform": {

@@ -59,10 +59,10 @@ class Engine:
         try:
             self.at = endpoint.find()
             host = self.at.host
-            self.client = docker.DockerClient(**_ssh(self.at), **self.at.settings, timeout=API_TIMEOUT)
+            self.client = docker.DockerClient(**ssh_client(self.at), **self.at.settings, timeout=API_TIMEOUT)
             self.version = str(self.client.version()["Version"])
         except (DockerException, requests.RequestException, ValueError) as error:  # ValueError: a port out of range
-            raise _unreachable(str(error), host) from None
+            raise unreachable(str(error), host) from None
         self.endpoint = "the local socket" if self.at.usual else str(self.at)
         numbers = tuple(int(part) for part in self.version.split("+")[0].split(".")[:2] if part.isdigit())
         self.links = numbers >= LINKS
@@ -83,7 +83,7 @@ class Engine:
 
     def api(self, timeout: float | None) -> Any:
         """A connection of its own for something that takes long; seconds without a word, None for any number."""
-        return docker.APIClient(**_ssh(self.at), **self.at.settings, timeout=timeout)
+        return docker.APIClient(**ssh_client(self.at), **self.at.settings, timeout=timeout)
 
     def image(self, reference: str) -> dict[str, Any] | None:
         """`docker inspect` of an image, or None."""
@@ -218,12 +218,13 @@ class Engine:
             raise Surroundings(f"the engine cannot make a container: {error.explanation}") from None
 
 
-def _ssh(at: endpoint.Endpoint) -> dict[str, bool]:
+def ssh_client(at: endpoint.Endpoint) -> dict[str, bool]:
     """The ssh of this machine, with its own configuration, as the docker command uses it."""
     return {"use_ssh_client": True} if at.host.startswith("ssh://") else {}
 
 
-def _unreachable(reason: str, host: str = "") -> Surroundings:
+def unreachable(reason: str, host: str = "") -> Surroundings:
+    """Why nothing answers at `host`, in the words of docker-py, as an error with a hint."""
     if "paramiko" in reason:
         return Surroundings(
             "docker-py cannot reach an engine by ssh:// without paramiko",

@@ -202,7 +202,7 @@ def _read(archive: Archive, problems: list[str]) -> Archive:
         problems.append(f"{name}: its version is not in a pyproject.toml: write version:")
     elif said and source.version and not _same(said, source.version):
         problems.append(f"{name}: version: {source.version}, and its pyproject.toml says {said}")
-    elif not _same(version, version):
+    elif not _is_version(version):
         problems.append(f"{name}: its pyproject.toml has version {version!r}, which is none (PEP 440)")
     else:
         version = str(Version(version))
@@ -232,10 +232,15 @@ def _project(path: Path) -> dict[str, Any]:
 
 
 def _same(one: str, other: str) -> bool:
+    return _is_version(one) and _is_version(other) and Version(one) == Version(other)
+
+
+def _is_version(text: str) -> bool:
     try:
-        return Version(one) == Version(other)
+        Version(text)
     except InvalidVersion:
         return False
+    return True
 
 
 def _plain(line: str) -> bool:

@@ -83,6 +83,27 @@ def compile(
         return _pylock((folder / "pylock.toml").read_text(), edges)
 
 
+def reachable(site: Site, timeout: int) -> Error | None:
+    """Why uv gets nothing from the default index now; None when it does. `timeout`: seconds for each request.
+
+    uv is asked because it knows the default index where nobody configured one.
+    """
+    from uv import find_uv_bin
+
+    command = [find_uv_bin(), "pip", "compile", "-", "--no-config", "--no-cache", "--quiet", "--no-deps", "--no-build"]
+    patience = {"UV_HTTP_TIMEOUT": str(timeout), "UV_HTTP_RETRIES": "0"}
+    try:
+        done = subprocess.run(
+            command, input="six\n", env=environment(site) | patience, capture_output=True, text=True,
+            timeout=3 * timeout, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return Surroundings("a package index does not answer", hint="imagekit site shows which indexes apply")
+    except Error as error:  # a login that its reference does not lead to
+        return error
+    return _error(done.stderr) if done.returncode else None
+
+
 def _pyproject(wants: tuple[Want, ...], resolution: Resolution, site: Site) -> str:
     """One explicit index per package. uv binds an index to direct requirements only (see lock.make)."""
     lines = ["[project]", 'name = "profile"', 'version = "0"', f'requires-python = "=={resolution.python}.*"']

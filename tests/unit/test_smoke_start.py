@@ -178,3 +178,26 @@ def test_an_sshd_that_is_not_there_is_said_and_the_command_runs() -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "done\n")
     assert "this image has no sshd: build it with --feature dev" in done.stderr
+
+
+def look(*files: str, mode: str = "") -> subprocess.CompletedProcess[str]:
+    return command("--look", *files, mode=mode)
+
+
+def test_on_a_host_it_only_looks(tmp_path: Path) -> None:
+    done = look()
+    assert done.returncode == 0 and done.stdout == "" and "torch" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    facts = tmp_path / "image.json"
+    facts.write_text('{"torch": "2.4.1", "cuda": "12.1", "cpu_level": "x86-64-v1"}')
+    assert look(str(facts)).returncode == 0
+
+
+def test_on_a_host_a_named_file_has_to_be_there(tmp_path: Path) -> None:
+    done = look(str(tmp_path / "image.json"))
+    assert done.returncode == 1 and "missing or damaged" in done.stderr
+
+
+def test_on_a_host_without_an_image_the_line_is_about_the_node(start: ModuleType) -> None:
+    lines, code = decide(start, [H100], facts={})
+    assert (lines, code) == (["1 x NVIDIA H100 80GB HBM3, 80 GB, driver 550.54.15"], 0)

@@ -1,0 +1,1 @@
+"""`imagekit doctor`: what is wrong with this machine, and how to mend it."""
