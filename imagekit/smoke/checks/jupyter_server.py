@@ -8,10 +8,15 @@ import re
 import signal
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 from ..check import Check, Failure, Figures, Image, progress, shorten
+
+PATIENCE = 20
+"""Seconds until the server answers."""
 
 READY = re.compile(r"(http://127\.0\.0\.1:\d+)/lab")
 
@@ -37,13 +42,25 @@ def run(image: Image) -> Figures:
                     break
             else:
                 _fail(f"jupyter lab ended: {shorten(' '.join(said[-5:]))}")
-            with urllib.request.urlopen(f"{found[1]}/api/status?token=proof", timeout=20) as answer:  # type: ignore[index]
-                code = answer.status
+            code = _status(f"{found[1]}/api/status?token=proof")  # type: ignore[index]
         finally:
             server.send_signal(signal.SIGKILL)
     if code != 200:
         _fail(f"the server answers {code}")
     return {"jupyterlab": version.stdout.strip()}
+
+
+def _status(url: str) -> int:
+    """The server's answer. It tells its address first and opens the port afterwards."""
+    patience = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+                return int(answer.status)
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > patience:
+                raise
+            time.sleep(0.1)
 
 
 def _fail(found: str) -> None:
