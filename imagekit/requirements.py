@@ -27,6 +27,9 @@ _FOLLOWS = re.compile(
 _OPTION = re.compile(r"(-[a-zA-Z]|--[a-z-]+)(?:[ =]+|(?<=-[a-zA-Z]))(.*)|(--?[a-zA-Z-]+)")
 _VARIANT = re.compile(r"/whl/(?:nightly/)?cu(\d{2,3})\b")
 
+INCLUDED = 100
+"""Files that may include each other."""
+
 _REASONS = {
     "-e": "a folder of this machine: copy it with `files:`",
     "--editable": "a folder of this machine: copy it with `files:`",
@@ -83,7 +86,8 @@ def read(path: Path, python: str) -> Read:
         try:
             asked = Requirement(text)
         except InvalidRequirement as error:
-            problems.append(f"{where}: {text!r} is not a requirement (PEP 508): {str(error).splitlines()[0]}")
+            why = str(error).splitlines()[0]
+            problems.append(f"{where}: {_shown(text)[:200]!r} is not a requirement (PEP 508): {_shown(why)[:200]}")
             continue
         _requirement(where, asked, python, result)
     if problems:
@@ -131,8 +135,13 @@ def _lines(path: Path, seen: list[Path], problems: list[str]) -> Iterator[tuple[
     """(file:line, text) of every line with something on it, those of included files in their place."""
     if path.resolve() in seen:
         return
+    if len(seen) > INCLUDED:
+        problems.append(f"{path}: more than {INCLUDED} files include each other")
+        return
     seen.append(path.resolve())
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(0, "it is no file")
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         problems.append(f"{path} is not UTF-8 (byte {error.start})")
@@ -143,7 +152,7 @@ def _lines(path: Path, seen: list[Path], problems: list[str]) -> Iterator[tuple[
     waiting, first = "", 0
     for number, raw in enumerate([*text.splitlines(), ""], 1):
         first = first if waiting else number
-        line = re.sub(r"(^|\s+)#.*$", "", raw).strip()
+        line = _without_comment(raw)
         if line.endswith("\\"):
             waiting += line[:-1].strip() + " "
             continue
@@ -153,6 +162,12 @@ def _lines(path: Path, seen: list[Path], problems: list[str]) -> Iterator[tuple[
             yield from _lines(path.parent / included[1].strip(), seen, problems)
         elif line:
             yield f"{path.name}:{first}", line
+
+
+def _without_comment(raw: str) -> str:
+    """A # begins a comment at the start of a line and after a space."""
+    at = 0 if raw.startswith("#") else min((raw.find(f"{space}#") for space in " \t" if f"{space}#" in raw), default=-1)
+    return raw[:at].strip() if at >= 0 else raw.strip()
 
 
 def _holds(marker: Marker, python: str) -> bool:

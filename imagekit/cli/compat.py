@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
+
+from imagekit.errors import UsageError
 
 
 @click.group("compat", invoke_without_command=True)
@@ -23,6 +26,8 @@ def command(
 ) -> None:  # fmt: skip
     """Which torch goes with which CUDA, Python, GPU and driver: the facts as a table; `check` judges a combination."""
     if context.invoked_subcommand:
+        if torch or cuda or python or gpus or drivers or as_json:
+            raise UsageError("these options are those of the table", hint="imagekit compat check: options after check")
         return
     from imagekit.compat import asking, facts, matrix
 
@@ -68,22 +73,29 @@ def check(
     from imagekit.compat.question import answer
 
     known = facts.load()
+    _no_empty(click.get_current_context())
     pools: tuple[Any, ...] = ()
-    if fleet:
+    if fleet or site:
         from imagekit import pipeline
 
-        pools = pipeline.fleet(pipeline.the_site(site))
+        pools = pipeline.fleet(pipeline.the_site(site)) if fleet else ()
+        if fleet and not pools:
+            raise UsageError(
+                "--fleet: the site names no fleet", hint="[fleet.NAME] of imagekit.toml: gpu, driver, nodes"
+            )
     if inventory:
         from imagekit.compat import inventory as inventories
 
         pools += inventories.read(Path(inventory), known)
     read = []
     if requirements or dockerfile or freeze or image:
+        from imagekit.compat import dockerfile as dockerfiles
         from imagekit.compat import documents
 
         read += [_image(image)] if image else []
-        read += [documents.of_requirements(Path(name), python) for name in requirements]
-        read += [documents.of_dockerfile(Path(dockerfile))] if dockerfile else []
+        version = asking.python_of(known, python, system, base) if requirements else ""
+        read += [documents.of_requirements(Path(name), version) for name in requirements]
+        read += [dockerfiles.read(Path(dockerfile))] if dockerfile else []
         read += [documents.of_freeze(sys.stdin)] if freeze else []
     found = answer(
         asking.question(
@@ -96,6 +108,17 @@ def check(
     print(json.dumps(verdict.as_json(found, known), indent=1) if as_json else "\n".join(verdict.lines(found, known)))
     if not found.possible:
         sys.exit(3)
+
+
+def _no_empty(context: click.Context) -> None:
+    """An option with nothing in it is a variable that was not set, and no answer to it should be a yes."""
+    given = [
+        name for name, value in context.params.items() if value == "" or (isinstance(value, tuple) and "" in value)
+    ]
+    typed = [name for name in given if context.get_parameter_source(name) == ParameterSource.COMMANDLINE]
+    if typed:
+        names = ", ".join(option.opts[-1] for option in context.command.params if option.name in typed)
+        raise UsageError(f"{names}: is empty", hint="give it a value or leave it out")
 
 
 def _image(reference: str) -> Any:

@@ -61,6 +61,17 @@ def question(
     return Question(asked, versions, its_nodes, base=image, said=tuple(said), today=today)
 
 
+def python_of(facts: Facts, python: str, os: str, base: str) -> str:
+    """The Python that is asked, or that of the distribution; "" where neither is said or can be read."""
+    try:
+        if python:
+            return spelling.python(python)
+        system = facts.suite(_suite(os or base)) if os or base else None
+    except UsageError:  # which is said with all others
+        return ""
+    return system.python if system else ""
+
+
 def _torch(facts: Facts, torch: str, cuda: str, image: str, problems: list[str]) -> tuple[str, str]:
     """(torch, CUDA) of the options, else of the tag of a pytorch/pytorch image as far as there is such a build."""
     version, variant = _read(problems, "--torch", spelling.torch, torch, ("", ""))

@@ -1,4 +1,4 @@
-"""What a requirements.txt, a Dockerfile, `pip freeze` or an image says about versions, for `compat check`.
+"""What a requirements.txt, `pip freeze` or an image says about versions, for `compat check`; dockerfile.py reads those.
 
 Only exact pins can be judged; how many lines have none is said. Nothing is run, and no file but the named one (and
 what a requirements.txt includes) is read.
@@ -7,30 +7,42 @@ what a requirements.txt includes) is read.
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from imagekit import requirements
 from imagekit.compat.rules import Finding
 from imagekit.errors import UsageError
 
 LIMIT = 4_000_000
-"""Bytes of a file that are read: more than any of these has."""
+"""Bytes of a file: more than any of these has."""
+
+LONGEST = 65_536
+"""Characters of the value of a variable."""
+
+PINS = 5_000
+"""Lines of a `pip freeze`: more than any environment has."""
 
 _VARIANT = re.compile(r"/whl/(?:nightly/)?cu(\d{2,3})\b")
-_VALUED = (
-    "-r", "--requirement", "-c", "--constraint", "-i", "--index-url", "--extra-index-url", "-f", "--find-links", "-t",
-    "--target", "--prefix", "--timeout", "--retries", "--trusted-host", "--python", "--platform",
-)  # fmt: skip
-"""Options of `pip install` and `uv pip install` whose value is the next word."""
-
 MERGED = "--extra-index-url merges two indexes: pip takes the newest version that either has, whoever put it there"
+
+
+_TARGET = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"}
+"""Markers of a Dockerfile's lines are judged for an image of Linux, and for the Python that runs this."""
+
+
+def _is_version(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
 
 
 @dataclass
@@ -57,12 +69,22 @@ class Document:
         asked = Requirement(line)
         pins = [s.version for s in asked.specifier if s.operator in ("==", "===") and "*" not in s.version]
         name = canonicalize_name(asked.name)
-        if not pins:
+        if asked.marker and not asked.marker.evaluate(_TARGET):
+            return
+        if not pins or not _is_version(pins[0]):
             self.free += 1
+        elif name == "torch" and not re.fullmatch(r"\d+\.\d+(\.\d+)?(\+cu\d{3})?", pins[0]):
+            text = f"torch {pins[0]} is none that the facts can judge: a release for CUDA is 2.9.1 or 2.9.1+cu128"
+            self.findings.append(Finding("pins", "unknown", text, "torch"))
         elif name == "torch":
             self.torch = pins[0]
         else:
             self.pins[name] = pins[0].partition("+")[0]
+
+    def unread(self, where: str, what: str) -> None:
+        """Something that installs, of which this cannot tell what."""
+        shown = re.sub(r"(://)[^/\s]+@", r"\1***@", what)[:80]
+        self.findings.append(Finding("pins", "unknown", f"{where}: {shown}: what it installs was not judged"))
 
     def index(self, where: str, option: str, url: str) -> None:
         variant = _VARIANT.search(url)
@@ -116,8 +138,10 @@ def of_image(reference: str, labels: Mapping[str, str], packages: Iterable[Mappi
 def of_freeze(lines: Iterable[str]) -> Document:
     """The output of `pip freeze`. Raises UsageError where nothing in it is a pin."""
     found, count = Document(), 0
-    for line in lines:
-        text = line.split("#")[0].strip()
+    for number, line in enumerate(lines):
+        if number > PINS:
+            raise UsageError(f"stdin has more than {PINS} lines", hint="pip freeze | imagekit compat check --freeze")
+        text = line[:LONGEST].split("#")[0].strip()
         if not text or text.startswith("-"):
             continue
         try:
@@ -130,95 +154,15 @@ def of_freeze(lines: Iterable[str]) -> Document:
     return found.end()
 
 
-def of_dockerfile(path: Path) -> Document:
-    """FROM, ARG and ENV, and what `pip install` names. Raises UsageError for what cannot be read."""
+def bounded(path: Path) -> str:
+    """The text of a file. Raises UsageError for what is no file, is larger than LIMIT, or is no UTF-8."""
     try:
-        text = path.read_bytes()[:LIMIT].decode()
+        if not path.is_file():
+            raise UsageError(f"{path} is no file")
+        with path.open("rb") as file:
+            content = file.read(LIMIT + 1)
+        if len(content) > LIMIT:
+            raise UsageError(f"{path} has more than {LIMIT // 1_000_000} MB")
+        return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
-    found = Document()
-    values: dict[str, str] = {}
-    stages: set[str] = set()
-    known = False
-    for number, word, rest in _instructions(text):
-        where, rest = f"{path.name}:{number}", _expanded(rest, values)
-        if word == "FROM":
-            known = True
-            image, *name = [part for part in rest.split() if not part.startswith("--")] or [""]
-            found.base = image if image not in stages else found.base
-            stages |= {name[1]} if len(name) == 2 and name[0].upper() == "AS" else set()
-        elif word in ("ARG", "ENV"):
-            values |= _values(rest)
-        elif word == "RUN":
-            _run(where, rest, found)
-    if not known:
-        raise UsageError(f"{path} is not a Dockerfile: it has no FROM")
-    python = re.match(r"(?:docker\.io/)?(?:library/)?python:(\d+\.\d+)", found.base)
-    if python:
-        found.python, found.base = python[1], ""
-    return found.end()
-
-
-def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
-    """(line, instruction, its text) with lines that end in a backslash joined, comments left out."""
-    waiting, first = "", 0
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.lstrip().startswith("#"):
-            continue
-        first = first if waiting else number
-        waiting += line.rstrip().removesuffix("\\") + " "
-        if not line.rstrip().endswith("\\"):
-            word, _, rest = waiting.strip().partition(" ")
-            waiting = ""
-            if word:
-                yield first, word.upper(), rest.strip()
-
-
-def _values(text: str) -> dict[str, str]:
-    try:
-        parts = shlex.split(text)
-    except ValueError:
-        return {}
-    if parts and "=" not in parts[0]:
-        return {parts[0]: " ".join(parts[1:])} if len(parts) > 1 else {}
-    return {name: value for name, _, value in (part.partition("=") for part in parts) if value}
-
-
-def _expanded(text: str, values: Mapping[str, str]) -> str:
-    """With ARG and ENV of the file in their places; a variable that the file does not set stays as it is."""
-
-    def value(match: re.Match[str]) -> str:
-        return values.get(match[1] or match[3]) or match[2] or match[0]
-
-    return re.sub(r"\$\{(\w+)(?::?-([^}]*))?\}|\$(\w+)", value, text)
-
-
-def _run(where: str, text: str, found: Document) -> None:
-    """Every `pip install` of a RUN."""
-    for command in re.split(r"&&|\|\||;|\n", re.sub(r"^(--\S+\s+)+", "", text)):
-        match = re.search(r"\b(?:uv\s+)?pip3?(?:\.\d+)?\s+install\s+(.*)", command)
-        if not match:
-            continue
-        try:
-            words = shlex.split(match[1])
-        except ValueError:
-            continue
-        skip = ""
-        for word in words:
-            option, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
-            if skip:
-                found.index(where, skip, word)
-                skip = ""
-            elif option in _VALUED and not equals:
-                skip = option
-            elif word.startswith("-"):
-                found.index(where, option, value)
-            else:
-                _package(word, found)
-
-
-def _package(word: str, found: Document) -> None:
-    try:
-        found.take(word)
-    except InvalidRequirement:
-        return  # a folder, a URL, a wheel: nothing that has a version here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.parsers.expat
 from collections import Counter
 from collections.abc import Mapping
@@ -27,9 +28,11 @@ Kind = tuple[str, str, str]
 def read(path: Path, facts: Facts) -> tuple[Node, ...]:
     """One node for each kind of GPU and driver, with how many there are. Raises UsageError."""
     try:
+        if not path.is_file():
+            raise UsageError(f"{path} is no file", hint=HINT)
         if path.stat().st_size > LIMIT:
             raise UsageError(f"{path} has more than {LIMIT // 1_000_000} MB", hint=HINT)
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}", hint=HINT) from None
     kinds = _smi(path, text) if text.lstrip().startswith("<") else _kubernetes(path, text)
@@ -39,8 +42,10 @@ def read(path: Path, facts: Facts) -> tuple[Node, ...]:
 
 
 def _node(kind: Kind, count: int, facts: Facts) -> Node:
-    model, sm, driver = kind
+    model, sm, driver = ("".join(c for c in part if c.isprintable()) for part in kind)
     row = facts.gpu(model)
+    sm = sm if re.fullmatch(r"sm_\d{2,3}", sm) else ""
+    driver = driver if re.fullmatch(r"\d{3,4}(\.\d{1,3}){0,2}", driver) else ""  # N/A, where nobody knows it
     return Node(
         model, row.sm if row else sm, row, nodes.driver(driver) if driver else "", count, pool=True, model=model
     )
@@ -64,14 +69,15 @@ def _kubernetes(path: Path, text: str) -> Counter[Kind]:
     """The labels of gpu-feature-discovery (NVIDIA/k8s-device-plugin: docs/gpu-feature-discovery/README.md)."""
     try:
         raw = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is neither JSON nor XML: {error}", hint=HINT) from None
     items = raw.get("items", [raw]) if isinstance(raw, dict) else raw
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise UsageError(f"{path} is no list of nodes", hint=HINT)
     found: Counter[Kind] = Counter()
     for item in items:
-        labels = (item.get("metadata") or {}).get("labels") or {}
+        about = item.get("metadata")
+        labels = about.get("labels") if isinstance(about, dict) else None
         if isinstance(labels, dict) and labels.get("nvidia.com/gpu.product"):
             found[_kind(labels)] += 1
     return found

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from packaging.version import Version
+
 from imagekit.compat.facts import Facts
 from imagekit.compat.rows import Gpu, Release, Toolkit, Variant
 from imagekit.errors import UsageError
@@ -88,7 +90,10 @@ def fits(node: Node, release: Release, variant: Variant, facts: Facts) -> Iterat
         by = runs(variant, node.sm)
         by_ptx = by.startswith("compute_")
         has = span(variant.gpu_architectures or ())
-        if variant.gpu_architectures is None:
+        last = node.gpu.max_cuda if node.gpu else None
+        if variant.gpu_architectures is None and last and Version(last) < Version(variant.cuda):
+            yield Fit("gpu", "no", f"CUDA {last} is the last for {_shown(node)}", f"gpus/{named(node)}")
+        elif variant.gpu_architectures is None:
             yield Fit("gpu", "unknown", f"for which GPUs {name} is compiled is not in the facts", fact)
         elif not by:
             yield Fit("gpu", "no", f"{_shown(node)} has no code in {name}, which is compiled for {has}", fact)
@@ -96,6 +101,9 @@ def fits(node: Node, release: Release, variant: Variant, facts: Facts) -> Iterat
             yield Fit("gpu", "note", f"{_shown(node)} runs {name} from PTX ({by}), compiled at the first start", fact)
         else:
             yield Fit("gpu", "yes", f"{_shown(node)} runs the code for {by} in {name}", fact)
+    elif node.model:
+        text = f"{node.name}: the facts do not know the GPU {node.model!r}, so nobody can say"
+        yield Fit("gpu", "unknown", text, "gpus")
     if node.driver and toolkit:
         yield from _driver(node, toolkit, by_ptx, _last_branch(node, facts))
 

@@ -51,12 +51,12 @@ class Compiled:
 
 def ahead(
     builds: list[SourceBuild], features: list[Feature], facts: Facts, choice: Choice, found: Foundation | None,
-    unseen: bool, nodes: tuple[Node, ...],
+    unseen: bool, nodes: tuple[Node, ...], has_fleet: bool = False,
 ) -> Compiled:  # fmt: skip
     """The builds, with ops where they can be compiled: of a package whose feature is asked for, which brings g++.
 
     `found`: what the base image says of itself; `unseen`: there is a base image, and it cannot be asked;
-    `nodes`: what the image is to run on, none = anything that torch runs on.
+    `nodes`: what the image is to run on, none without a fleet = anything that torch runs on.
     """
     asked = {canonicalize_name(Requirement(line).name) for feature in features for line in feature.packages}
     done, notes, labels = list(builds), [], {}
@@ -70,6 +70,8 @@ def ahead(
         recipe, jit = recipes.get(build.versions), ""
         if recipe is None:
             jit = "it comes from a git repository"
+        elif has_fleet and not nodes:
+            jit = "it runs on no pool of the fleet"
         elif isinstance(nvcc, str):
             jit = nvcc
         elif not code.names:

@@ -35,10 +35,11 @@ def lines(answer: Answer, facts: Facts) -> Iterator[str]:
         for number, offer in enumerate(answer.offers, 1):
             yield f"  {number}  {'; '.join(options(offer, answer))}"
             yield f"     {price(facts, offer.choice)}"
-    if answer.choice and answer.possible and not answer.question.versions:
-        torch, cuda = answer.choice.release.version, answer.choice.variant.cuda
+    if answer.choice and answer.possible and not (answer.question.versions or answer.question.base):
+        choice, asked = answer.choice, answer.question.asked
+        more = f" --base distro:{choice.system.suite}" if asked.python or asked.suite else ""
         yield ""
-        yield f"     build it: imagekit build base --torch {torch} --cuda {cuda}"
+        yield f"     build it: imagekit build base --torch {choice.release.version} --cuda {choice.variant.cuda}{more}"
 
 
 def stack(choice: Choice, answer: Answer) -> str:

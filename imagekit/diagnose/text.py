@@ -61,9 +61,9 @@ def clean(line: str) -> str:
 
 
 # Neither begins with a repetition, which takes quadratic time on a long line.
-_LOGIN = re.compile(r"(://)[^/\s]*@")
+_LOGIN = re.compile(r"(://)[^\s\"'<>]{1,200}@")
 _SECRET = re.compile(
-    r"""((?:authorization:?\s*(?:basic|bearer)|(?:password|passwd|secret|token|api[_-]?key)["']?\s*[=:])\s*["']?)[^\s"']+""",
+    r"""((?:authorization:?\s*(?:basic|bearer)|(?:password|passwd|secret|token|api[_-]?key)[\w-]{0,40}["']?\s*[=:]|--(?:password|token|secret)\s)\s*["']?)[^\s"']+""",
     re.IGNORECASE,
 )
 

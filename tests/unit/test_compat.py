@@ -287,3 +287,32 @@ def test_the_table_has_what_check_says_is_possible() -> None:
             for row in matrix.rows(asking.question(FACTS, gpus=[gpu]), FACTS) for variant in row.variants
         }  # fmt: skip
         assert table == {(v, c) for v, c in product(VERSIONS, CUDAS) if ask(torch=v, cuda=c, gpus=[gpu]).possible}
+
+
+def test_no_way_out_contradicts_itself() -> None:
+    for asked in ({"torch": "2.9.1", "packages": ["xformers==0.0.28"]}, {"torch": "2.13", "packages": ["torchcodec==0.1.0"]},
+                  {"torch": "2.12.0", "cuda": "12.6", "packages": ["onnxruntime-gpu==1.27.0"]}):  # fmt: skip
+        found = ask(**asked)
+        changes = [change for offer in found.offers for change in offer.changes]
+        assert not found.possible and not [change for change in changes if change.startswith("torch") and "=" in change]
+        assert all(len(change) < 60 for change in changes)
+
+
+def test_what_is_not_known_is_not_a_yes() -> None:
+    assert not ask(torch="2.10", gpus=["K80"]).possible
+    new = Node("new", "", None, "580.65.06", pool=True, model="Z9000")
+    found = answer(Question(Asked("2.9.1"), nodes=(new,)), FACTS)
+    assert ("unknown", "new: the facts do not know the GPU 'Z9000', so nobody can say") in said(found, "gpu")
+
+
+@pytest.mark.parametrize(("pin", "possible"), [
+    ("nvidia-cudnn-cu12==8.9.2.26", False), ("nvidia-cudnn-cu12==9.1.0.70", True), ("nvidia-nccl-cu12==2.20.5", True),
+    ("nvidia-nccl-cu12==2.19.3", False), ("triton==2.0.0", False), ("triton==3.0.0", True),
+])  # fmt: skip
+def test_what_torch_requires_in_one_version(pin: str, possible: bool) -> None:
+    assert ask(torch="2.4.1", cuda="12.1", packages=[pin]).possible is possible
+
+
+def test_the_command_that_builds_it_builds_that() -> None:
+    _, text = run("check", "--torch", "2.4.1", "--os", "jammy")
+    assert "imagekit build base --torch 2.4.1 --cuda 12.1 --base distro:jammy" in text

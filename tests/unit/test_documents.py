@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from imagekit.cli.compat import command
 from imagekit.compat import asking, documents, facts
+from imagekit.compat import dockerfile as dockerfiles
 from imagekit.compat.documents import Document
 from imagekit.compat.question import answer
 from imagekit.errors import UsageError
@@ -35,7 +36,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def dockerfile(text: str) -> Document:
     Path("Dockerfile").write_text(text)
-    return documents.of_dockerfile(Path("Dockerfile"))
+    return dockerfiles.read(Path("Dockerfile"))
 
 
 def check(*arguments: str, stdin: str = "") -> tuple[int, str]:
@@ -69,7 +70,11 @@ def test_a_dockerfile_as_articles_have_it() -> None:
     ("FROM ubuntu:22.04\nENV V 1.26.4\nRUN pip install numpy==$V", "ubuntu:22.04", "", {"numpy": "1.26.4"}),
     ("FROM ubuntu:22.04\nRUN pip install numpy==${V:-1.26.4}", "ubuntu:22.04", "", {"numpy": "1.26.4"}),
     ("FROM ubuntu:22.04\nRUN pip install numpy==$UNSET 'broken", "ubuntu:22.04", "", {}),
-    ("FROM a AS one\nFROM ubuntu:22.04 AS two\nFROM one\n", "ubuntu:22.04", "", {}),
+    ("FROM ubuntu:22.04 AS One\nRUN pip install six==1.17.0\nFROM debian:12 AS two\nRUN pip install numpy==2.0.0\nFROM one\n", "ubuntu:22.04", "", {"six": "1.17.0"}),
+    ("FROM debian:12 AS b\nRUN pip install numpy==2.0.0\nFROM ubuntu:22.04\nRUN pip --no-cache-dir install six==1.17.0", "ubuntu:22.04", "", {"six": "1.17.0"}),
+    ('FROM ubuntu:22.04\nRUN ["pip", "install", "six==1.17.0"]', "ubuntu:22.04", "", {"six": "1.17.0"}),
+    ("FROM ubuntu:22.04\nRUN <<EOF\npip install six==1.17.0\nEOF\nRUN pip install numpy==1.26.4", "ubuntu:22.04", "", {"six": "1.17.0", "numpy": "1.26.4"}),
+    ('FROM ubuntu:22.04\nRUN pip install "six==1.17.0; python_version>\'3\'" numpy==1.26.4', "ubuntu:22.04", "", {"six": "1.17.0", "numpy": "1.26.4"}),
     ("FROM ubuntu:22.04\nRUN --mount=type=cache,target=/root/.cache pip install six==1.17.0", "ubuntu:22.04", "", {"six": "1.17.0"}),
     ("FROM ubuntu:22.04\nRUN echo not pip install; ls\n", "ubuntu:22.04", "", {}),
 ])  # fmt: skip
@@ -87,9 +92,9 @@ def test_an_index_for_one_cuda_is_that_cuda() -> None:
 def test_what_is_no_dockerfile(content: bytes) -> None:
     Path("Dockerfile").write_bytes(content)
     with pytest.raises(UsageError):
-        documents.of_dockerfile(Path("Dockerfile"))
+        dockerfiles.read(Path("Dockerfile"))
     with pytest.raises(UsageError):
-        documents.of_dockerfile(Path("nowhere"))
+        dockerfiles.read(Path("nowhere"))
 
 
 def test_a_freeze() -> None:
@@ -152,3 +157,60 @@ def test_an_image_of_others_is_refused_with_the_way_to_ask() -> None:
     with pytest.raises(UsageError) as error:
         documents.of_image("acme/x:1", {}, [])
     assert "pip freeze | imagekit compat check --freeze" in str(error.value)
+
+
+@pytest.mark.parametrize("line", [
+    "pip install -r requirements.txt", "pip install torch==${TORCH}", "conda install pytorch==2.1.0", "uv add torch",
+    "pip install 'torch==2.1.0",
+])  # fmt: skip
+def test_what_cannot_be_judged_is_said(line: str) -> None:
+    found = dockerfile(f"FROM ubuntu:22.04\nARG TORCH\nRUN {line}\n")
+    assert [(f.verdict, f.text.split(": ")[0]) for f in found.findings] == [("unknown", "Dockerfile:3")]
+
+
+@pytest.mark.parametrize("pin", ["2.9.0.dev20250801+cu128", "2.4.1+cpu", "2.4.1.post1"])
+def test_a_torch_that_is_no_release_for_cuda(pin: str) -> None:
+    found = documents.of_freeze([f"torch=={pin}", "numpy==1.26.4"])
+    assert found.torch == "" and "is none that the facts can judge" in found.findings[0].text
+
+
+def test_variables_that_multiply_end() -> None:
+    lines = ["ENV A0=" + "a" * 20, *(f"ENV A{n + 1}=" + f"$A{n}" * 10 for n in range(12)), "RUN pip install six==$A12"]
+    assert dockerfile("FROM ubuntu:22.04\n" + "\n".join(lines)).pins == {}
+
+
+def test_what_is_no_file_or_too_much() -> None:
+    for path in ("/dev/zero", "."):
+        with pytest.raises(UsageError, match="is no file"):
+            dockerfiles.read(Path(path))
+    Path("big").write_text("FROM debian:12\n" + "# pad\n" * 700_000)
+    with pytest.raises(UsageError, match="more than 4 MB"):
+        dockerfiles.read(Path("big"))
+    with pytest.raises(UsageError, match="more than 5000 lines"):
+        documents.of_freeze(f"a{n}==1" for n in range(10_000))
+
+
+def test_files_that_include_each_other_without_end() -> None:
+    for n in range(1500):
+        Path(f"r{n}.txt").write_text(f"-r r{n + 1}.txt\n")
+    with pytest.raises(UsageError) as error:
+        documents.of_requirements(Path("r0.txt"), "3.11")
+    assert "more than 100 files" in str(error.value)
+
+
+def test_the_options_of_the_table_are_not_those_of_check() -> None:
+    done = CliRunner().invoke(command, ["--gpu", "V100", "check", "--torch", "2.15"])
+    assert isinstance(done.exception, UsageError) and "after check" in str(done.exception)
+    with pytest.raises(UsageError, match="is empty"):
+        check("--gpu", "")
+    with pytest.raises(UsageError, match="names no fleet"):
+        check("--fleet")
+
+
+def test_markers_are_those_of_the_python_that_is_asked() -> None:
+    Path("r.txt").write_text(
+        "torch==2.1.0\nnumpy==2.0.0; python_version<'3.11'\nnumpy==1.26.4; python_version>='3.11'\n"
+    )
+    for python in (["--python", "3.10"], ["--python", "py310"], ["--os", "jammy"]):
+        assert check("-r", "r.txt", *python)[0] == 3, python
+    assert check("-r", "r.txt", "--python", "3.11")[0] == 0

@@ -73,7 +73,7 @@ def test_the_cluster_is_asked_about(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [
     "", "text", "{", "<html/>", "<nvidia_smi_log>", "[1, 2]", '{"items": 3}', "{}", '{"items": []}',
     '<!DOCTYPE x [<!ENTITY a "aaaa">]><nvidia_smi_log>&a;</nvidia_smi_log>', "<nvidia_smi_log/>",
-    '{"metadata": {"labels": {"nvidia.com/gpu.product": "T4", "nvidia.com/cuda.driver.major": "new"}}}',
+    '{"items": [{"metadata": "x"}]}', "[" * 200_000,
 ])  # fmt: skip
 def test_what_is_neither(content: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
@@ -81,5 +81,11 @@ def test_what_is_neither(content: str, tmp_path: Path) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="is no file"):
         inventory.read(tmp_path / "nowhere", facts.load())
+
+
+def test_what_a_label_cannot_say_is_not_known(tmp_path: Path) -> None:
+    item = labelled("Foo\x1b[2J\nyes", cuda_driver_major="N/A", gpu_compute_major="abc")
+    (node,) = read(tmp_path, json.dumps(item))
+    assert (node.name, node.sm, node.driver) == ("Foo[2Jyes", "", "")

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from imagekit.compat.review import review
+from imagekit.compat.rows import Constraint
+from imagekit.resolution import FAMILY
 
 from .rule import Finding, Rule, Stack
 
@@ -20,13 +25,19 @@ def judge(stack: Stack) -> Iterator[Finding]:
             continue  # which distribution packages there are was not said
         view = review((row,), versions, about, (), tuple(versions))
         if view.refused:
-            yield Finding(NAME, "no", row.reason, row.id, " and ".join(row.needs))
+            yield Finding(NAME, "no", row.reason, row.id, _tip(row))
         elif view.warnings:
             yield Finding(NAME, "note", row.reason, row.id)
         elif view.wants:
             yield Finding(
                 NAME, "note", f"{row.reason} It needs {' and '.join(w.requirement for w in view.wants)}.", row.id
             )
+
+
+def _tip(row: Constraint) -> str:
+    """What else to ask: what the row needs, unless that is another torch, which is asked for by itself."""
+    needs = [need for need in row.needs if canonicalize_name(Requirement(need).name) not in FAMILY]
+    return " and ".join(needs) if needs and len(needs) == len(row.needs) else f"another {row.package}"
 
 
 RULE = Rule(NAME, "Libraries go with this torch, Python and numpy, and with each other.", judge)
