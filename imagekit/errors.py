@@ -14,7 +14,13 @@ each message: the message, its hint and its exit code are what a user meets.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+
+def without_logins(text: str) -> str:
+    """A text that quotes what somebody wrote, without the users and passwords of its addresses."""
+    return re.sub(r"(://)[^/\s'\"]+@", r"\1***@", text)
 
 
 class Error(Exception):

@@ -15,7 +15,7 @@ from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from imagekit.errors import UsageError
+from imagekit.errors import UsageError, without_logins
 from imagekit.resolution import FAMILY
 
 _FOLLOWS = re.compile(
@@ -81,13 +81,17 @@ def read(path: Path, python: str) -> Read:
         if text != line:
             result.left.append(Left(where, f"{text.split()[0]} ... --hash", "the lock has hashes of its own"))
         if re.match(r"[\w+]+://|\.{0,2}/|file:", text) or text.endswith((".whl", ".tar.gz", ".zip")):
-            result.left.append(Left(where, _shown(text), _GIT if "git+" in text else f"a URL or a file: {_SOURCE}"))
+            result.left.append(
+                Left(where, without_logins(text), _GIT if "git+" in text else f"a URL or a file: {_SOURCE}")
+            )
             continue
         try:
             asked = Requirement(text)
         except InvalidRequirement as error:
             why = str(error).splitlines()[0]
-            problems.append(f"{where}: {_shown(text)[:200]!r} is not a requirement (PEP 508): {_shown(why)[:200]}")
+            problems.append(
+                f"{where}: {without_logins(text)[:200]!r} is not a requirement (PEP 508): {without_logins(why)[:200]}"
+            )
             continue
         _requirement(where, asked, python, result)
     if problems:
@@ -99,7 +103,7 @@ def _requirement(where: str, asked: Requirement, python: str, result: Read) -> N
     name = canonicalize_name(asked.name)
     if asked.url:
         because = _GIT if asked.url.startswith("git+") else f"names a URL: {_SOURCE}"
-        result.left.append(Left(where, _shown(str(asked)), because))
+        result.left.append(Left(where, without_logins(str(asked)), because))
     elif asked.marker and not _holds(asked.marker, python):
         result.left.append(Left(where, str(asked), f"for other platforms than Linux on x86_64 with Python {python}"))
     elif name in FAMILY:
@@ -128,7 +132,9 @@ def _option(where: str, line: str, result: Read) -> None:
     if found:
         result.cuda = result.cuda or _cuda(found[1])
     because = _REASONS.get(name, _SOURCE if re.search("index|find-links|host|-i|-f", name) else "an option of pip")
-    result.left.append(Left(where, _shown(line), because + (f"; taken as CUDA {_cuda(found[1])}" if found else "")))
+    result.left.append(
+        Left(where, without_logins(line), because + (f"; taken as CUDA {_cuda(found[1])}" if found else ""))
+    )
 
 
 def _lines(path: Path, seen: list[Path], problems: list[str]) -> Iterator[tuple[str, str]]:
@@ -180,8 +186,3 @@ def _holds(marker: Marker, python: str) -> bool:
 
 def _cuda(digits: str) -> str:
     return f"{digits[:-1]}.{digits[-1]}" if re.fullmatch(r"\d{2,3}", digits) else ""
-
-
-def _shown(line: str) -> str:
-    """Without a user and password in a URL."""
-    return re.sub(r"://[^/@\s]+@", "://***@", line)

@@ -9,7 +9,7 @@ import sys
 import click
 
 from imagekit import __version__
-from imagekit.errors import Error
+from imagekit.errors import Error, without_logins
 
 GROUPS = {
     "Every day": {
@@ -80,13 +80,6 @@ def imagekit() -> None:
     """PyTorch+CUDA images whose every version is chosen from facts, pinned, and proven from inside."""
 
 
-def _without_logins(text: str) -> str:
-    """Whatever was quoted in a message: no user and password of an address."""
-    import re
-
-    return re.sub(r"(://)[^/\s'\"]+@", r"\1***@", text)
-
-
 def execute() -> int:
     """Run the command line; the exit code of errors.py."""
     # looking for plugins of pydantic in every installed distribution takes a tenth of the start-up time
@@ -108,6 +101,6 @@ def execute() -> int:
         print("\ninterrupted: nothing was tagged, what was started is stopped", file=sys.stderr)
         return 130
     except Error as error:
-        print(f"error: {_without_logins(str(error))}", file=sys.stderr)
+        print(f"error: {without_logins(str(error))}", file=sys.stderr)
         return error.exit_code
     return code if isinstance(code, int) else 0

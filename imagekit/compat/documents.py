@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 from imagekit import requirements
 from imagekit.compat.rules import Finding
-from imagekit.errors import UsageError
+from imagekit.errors import UsageError, without_logins
 
 LIMIT = 4_000_000
 """Bytes of a file: more than any of these has."""
@@ -83,7 +83,7 @@ class Document:
 
     def unread(self, where: str, what: str) -> None:
         """Something that installs, of which this cannot tell what."""
-        shown = re.sub(r"(://)[^/\s]+@", r"\1***@", what)[:80]
+        shown = without_logins(what)[:80]
         self.findings.append(Finding("pins", "unknown", f"{where}: {shown}: what it installs was not judged"))
 
     def index(self, where: str, option: str, url: str) -> None:

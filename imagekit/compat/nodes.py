@@ -77,7 +77,7 @@ def driver(text: str) -> str:
 
 def numbers(version: str) -> tuple[int, ...]:
     """A driver version for comparing: a branch alone ("535") is before all its releases."""
-    return tuple(map(int, version.split(".")))
+    return tuple(map(int, re.findall(r"\d+", version)))
 
 
 def fits(node: Node, release: Release, variant: Variant, facts: Facts) -> Iterator[Fit]:
@@ -163,11 +163,11 @@ def runs(variant: Variant, sm: str) -> str:
 
     Code for X.y runs on every X.z with z >= y, PTX for X.y on every newer GPU (CUDA C++ Programming Guide, 5.1).
     """
-    wanted = _number(sm)
-    compiled = [n for n in map(_number, variant.gpu_architectures or ()) if n // 10 == wanted // 10 and n <= wanted]
+    wanted = number(sm)
+    compiled = [n for n in map(number, variant.gpu_architectures or ()) if n // 10 == wanted // 10 and n <= wanted]
     if compiled:
         return f"sm_{max(compiled)}"
-    ptx = [n for n in map(_number, variant.ptx or ()) if n <= wanted]
+    ptx = [n for n in map(number, variant.ptx or ()) if n <= wanted]
     return f"compute_{max(ptx)}" if ptx else ""
 
 
@@ -183,7 +183,8 @@ def _shown(node: Node) -> str:
     return f"{node.name}: {model}" if node.pool else model
 
 
-def _number(architecture: str) -> int:
+def number(architecture: str) -> int:
+    """sm_90 and compute_90 are 90."""
     return int(re.sub(r"\D", "", architecture))
 
 

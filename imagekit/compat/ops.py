@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from imagekit.compat.choose import Choice
 from imagekit.compat.facts import Facts
-from imagekit.compat.nodes import Node
+from imagekit.compat.nodes import Node, number
 from imagekit.compat.rows import Feature, Recipe, Toolkit
 from imagekit.foundation import Foundation
 from imagekit.resolution import SourceBuild
@@ -51,12 +51,12 @@ class Compiled:
 
 def ahead(
     builds: list[SourceBuild], features: list[Feature], facts: Facts, choice: Choice, found: Foundation | None,
-    unseen: bool, nodes: tuple[Node, ...], has_fleet: bool = False,
+    unseen: bool, nodes: tuple[Node, ...] | None,
 ) -> Compiled:  # fmt: skip
     """The builds, with ops where they can be compiled: of a package whose feature is asked for, which brings g++.
 
     `found`: what the base image says of itself; `unseen`: there is a base image, and it cannot be asked;
-    `nodes`: what the image is to run on, none without a fleet = anything that torch runs on.
+    `nodes`: what the image is to run on; None without a fleet, that is anything that torch runs on.
     """
     asked = {canonicalize_name(Requirement(line).name) for feature in features for line in feature.packages}
     done, notes, labels = list(builds), [], {}
@@ -70,7 +70,7 @@ def ahead(
         recipe, jit = recipes.get(build.versions), ""
         if recipe is None:
             jit = "it comes from a git repository"
-        elif has_fleet and not nodes:
+        elif nodes == ():
             jit = "it runs on no pool of the fleet"
         elif isinstance(nvcc, str):
             jit = nvcc
@@ -121,23 +121,19 @@ def _nvcc(choice: Choice, toolkit: Toolkit | None, found: Foundation | None, uns
     return f"no nvcc {cuda} is at hand; --base cuda:devel has one"
 
 
-def _architectures(choice: Choice, facts: Facts, nodes: tuple[Node, ...]) -> Code:
-    """Those of the nodes; without any, those that torch itself was compiled for, so that no GPU loses by it."""
+def _architectures(choice: Choice, facts: Facts, nodes: tuple[Node, ...] | None) -> Code:
+    """Those of the nodes; without a fleet those that torch itself was compiled for, so that no GPU loses by it."""
     toolkit = facts.toolkit(choice.variant.cuda)
     whose = "the GPUs of the fleet" if nodes else "as torch itself"
     names = {node.sm for node in nodes if node.sm} if nodes else set(choice.variant.gpu_architectures or ())
     fits = {name for name in names if toolkit and _within(name, toolkit)}
-    left_out = [f"nvcc {choice.variant.cuda} does not compile for {name}" for name in sorted(names - fits, key=_number)]
-    return Code(tuple(sorted(fits, key=_number)), whose, tuple(left_out))
+    left_out = [f"nvcc {choice.variant.cuda} does not compile for {name}" for name in sorted(names - fits, key=number)]
+    return Code(tuple(sorted(fits, key=number)), whose, tuple(left_out))
 
 
 def _within(name: str, toolkit: Toolkit) -> bool:
     oldest, newest = toolkit.min_sm, toolkit.max_sm
-    return (oldest is None or _number(oldest) <= _number(name)) and (newest is None or _number(name) <= _number(newest))
-
-
-def _number(name: str) -> int:
-    return int(name.removeprefix("sm_"))
+    return (oldest is None or number(oldest) <= number(name)) and (newest is None or number(name) <= number(newest))
 
 
 def _capability(name: str) -> str:

@@ -7,8 +7,6 @@ from imagekit.compat.facts import Facts
 from imagekit.compat.nodes import Node, fits
 from imagekit.errors import ImpossibleWish
 
-_OPTION = {"torch": "--torch", "cuda": "--cuda", "python": "--python", "suite": "--base"}
-
 
 def refusal(
     facts: Facts, wishes: Asked, preferences: Asked, targets: tuple[Node, ...] = (), more: More = lambda _: ()
@@ -16,14 +14,13 @@ def refusal(
     """`targets`: pools that the image must run on; `more`: what of them a choice does not meet."""
     meets = best(facts, wishes, preferences)
     asked = [("torch", wishes.torch), ("CUDA", wishes.cuda), ("Python", wishes.python), ("base", wishes.suite)]
-    options = dict(zip(("torch", "CUDA", "Python", "base"), _OPTION.values(), strict=True))
-    lines = ["", *_column("asked", [f"{f'{name} {value}':<16} {options[name]}" for name, value in asked if value])]
+    lines = ["", *_column("asked", [f"{f'{name} {value}':<16} --{name.lower()}" for name, value in asked if value])]
     lines += _column("" if wishes != Asked() else "asked", [_target(node) for node in targets])
     lines += _column("facts", said(facts, wishes) if meets is None else _not_there(facts, meets, targets))
     found = nearest(facts, wishes, preferences, more=more)
     lines += ["", "what works, nearest first"] if found else []
     for number, (choice, broken) in enumerate(found, 1):
-        ask = _options(choice, wishes, broken)
+        ask = options(choice, wishes, broken)
         if len(ask) > 44:
             lines += [f"  {number}  {ask}", f"{'':<49} {price(facts, choice)}"]
         else:
@@ -87,14 +84,16 @@ def said(facts: Facts, wishes: Asked) -> list[str]:
     return lines
 
 
-def _options(choice: Choice, wishes: Asked, broken: tuple[str, ...]) -> str:
+def options(choice: Choice, wishes: Asked, broken: tuple[str, ...], suite: str = "--base distro:") -> str:
+    """What to ask instead: versions as options of the command line, then the rest in words."""
     value = {
         "torch": choice.release.version, "cuda": choice.variant.cuda, "python": choice.system.python,
-        "suite": f"distro:{choice.system.suite}",
+        "suite": choice.system.suite,
     }  # fmt: skip
     axes = [axis for axis in AXES if getattr(wishes, axis) or axis in broken]
     words = [change for change in broken if change not in AXES]
-    return "; ".join([" ".join(f"{_OPTION[axis]} {value[axis]}" for axis in axes or ["torch", "cuda"]), *words])
+    start = {"torch": "--torch ", "cuda": "--cuda ", "python": "--python ", "suite": suite}
+    return "; ".join([" ".join(start[axis] + value[axis] for axis in axes or ["torch", "cuda"]), *words])
 
 
 def price(facts: Facts, choice: Choice) -> str:

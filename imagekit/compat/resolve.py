@@ -56,8 +56,8 @@ def resolve(
     builds = _builds([want for want in wants if _name(want) not in from_git], facts, choice.system.suite)
     builds += sources.builds(from_git, facts, choice.system.suite)
     unseen = found is None and base.startswith("image:")
-    running = [node for node in nodes if not list(changes([node], choice.release, choice.variant, facts))]
-    compiled = ops.ahead(builds, features, facts, choice, found, unseen, targets or tuple(running), bool(nodes))
+    running = tuple(node for node in nodes if not list(changes([node], choice.release, choice.variant, facts)))
+    compiled = ops.ahead(builds, features, facts, choice, found, unseen, (targets or running) if nodes else None)
     apt = _apt(profile, choice, features, base)
     checked = _review(facts, choice, apt, wants)
     if checked.refused:

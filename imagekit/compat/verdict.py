@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from imagekit.compat.choose import AXES, Choice
+from imagekit.compat.choose import Choice
 from imagekit.compat.facts import Facts
-from imagekit.compat.question import Answer, Offer
-from imagekit.compat.refuse import headline, price, said
+from imagekit.compat.question import Answer
+from imagekit.compat.refuse import headline, options, price, said
 
-OPTION = {"torch": "--torch", "cuda": "--cuda", "python": "--python", "suite": "--os"}
 MARK = {"yes": "", "no": "NO ", "note": "", "unknown": "?  "}
 
 
@@ -33,10 +32,10 @@ def lines(answer: Answer, facts: Facts) -> Iterator[str]:
         yield ""
         yield "what works, nearest first"
         for number, offer in enumerate(answer.offers, 1):
-            yield f"  {number}  {'; '.join(options(offer, answer))}"
+            yield f"  {number}  {options(offer.choice, asked, offer.changes, '--os ')}"
             yield f"     {price(facts, offer.choice)}"
     if answer.choice and answer.possible and not (answer.question.versions or answer.question.base):
-        choice, asked = answer.choice, answer.question.asked
+        choice = answer.choice
         more = f" --base distro:{choice.system.suite}" if asked.python or asked.suite else ""
         yield ""
         yield f"     build it: imagekit build base --torch {choice.release.version} --cuda {choice.variant.cuda}{more}"
@@ -48,19 +47,6 @@ def stack(choice: Choice, answer: Answer) -> str:
     if asked.python or asked.suite:
         name += f", Python {system.python}, {system.id.capitalize()} {system.version}"
     return name
-
-
-def options(offer: Offer, answer: Answer) -> list[str]:
-    """What to ask instead: the versions as options, then the rest in words."""
-    choice, asked = offer.choice, answer.question.asked
-    value = {
-        "torch": choice.release.version, "cuda": choice.variant.cuda, "python": choice.system.python,
-        "suite": choice.system.suite,
-    }  # fmt: skip
-    axes = [axis for axis in AXES if getattr(asked, axis) or axis in offer.changes]
-    axes = axes or ["torch", "cuda"]
-    words = [change for change in offer.changes if change not in AXES]
-    return [" ".join(f"{OPTION[axis]} {value[axis]}" for axis in axes), *words]
 
 
 def as_json(answer: Answer, facts: Facts) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from imagekit.compat import facts
+from imagekit.compat.nodes import numbers
 from imagekit.doctor.host import Host, Ran
 
 VENDOR = "0x10de"
@@ -145,7 +146,3 @@ def kinds(found: tuple[Gpu, ...]) -> str:
     """Like ones together: `8 x NVIDIA H100 80GB HBM3`."""
     count = {gpu.name: sum(other.name == gpu.name for other in found) for gpu in found}
     return " + ".join(f"{n} x {name}" for name, n in count.items())
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import product
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -316,3 +317,9 @@ def test_what_torch_requires_in_one_version(pin: str, possible: bool) -> None:
 def test_the_command_that_builds_it_builds_that() -> None:
     _, text = run("check", "--torch", "2.4.1", "--os", "jammy")
     assert "imagekit build base --torch 2.4.1 --cuda 12.1 --base distro:jammy" in text
+
+
+def test_every_rule_has_its_line_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/compat.md").read_text()
+    named = {line.split("`")[1] for line in page[page.index("## Rules") :].splitlines() if line.startswith("| `")}
+    assert named == {rule.name for rule in rules.ALL} | {"indexes", "pins"}

@@ -18,9 +18,7 @@ def judge(stack: Stack) -> Iterator[Finding]:
         return
     system, today = stack.choice.system, date.fromisoformat(stack.today)
     name, fact = f"{system.id.capitalize()} {system.version}", f"os/{system.suite}"
-    own, paid = system.end_of_support, system.end_of_extended_support
-    if not stack.system_asked:
-        own = None
+    own, paid = system.end_of_support if stack.system_asked else None, system.end_of_extended_support
     if own and date.fromisoformat(own) < today:
         longer = f"; extended support (LTS, ESM) ends on {paid}" if paid else ""
         yield Finding(NAME, "note", f"{name} has been without its own support since {own}{longer}", fact)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from imagekit.compat.choose import Choice
 from imagekit.compat.facts import Facts
-from imagekit.compat.nodes import Node
+from imagekit.compat.nodes import Node, fits
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,14 @@ class Finding:
     """The row that says so: torch/2.4.1/cu121."""
     tip: str = ""
     """For a no: what would make it possible, in a few words."""
+
+
+def of_nodes(stack: Stack, axis: str) -> Iterator[Finding]:
+    """What the nodes come to on one axis, gpu or driver, which is also the name of its rule."""
+    for node in stack.nodes:
+        for fit in fits(node, stack.choice.release, stack.choice.variant, stack.facts):
+            if fit.axis == axis:
+                yield Finding(axis, fit.verdict, fit.text, fit.fact, fit.tip)
 
 
 @dataclass(frozen=True)

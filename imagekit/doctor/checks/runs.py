@@ -10,6 +10,7 @@ from typing import Any
 
 from imagekit import pipeline, profile
 from imagekit.compat import facts
+from imagekit.compat.nodes import numbers
 from imagekit.doctor import nvidia, preflight
 from imagekit.doctor.check import Finding
 from imagekit.doctor.host import Host
@@ -60,13 +61,13 @@ def _image(name: str, image: Mapping[str, Any], node: Any, absent: str) -> Findi
 def _way_out(name: str, node: Any) -> str:
     """The newest CUDA that this driver and these GPUs can run, as a wish; the resolver finds a torch for it."""
     known = facts.load()
-    driver = nvidia.numbers(node.driver)
+    driver = numbers(node.driver)
     models = [found for gpu in node.gpus if (found := known.gpu(gpu.name))]
     fits = [
         toolkit.version for toolkit in known.toolkits
-        if driver >= nvidia.numbers(toolkit.compat_driver)
-        and all(nvidia.numbers(gpu.min_cuda) <= nvidia.numbers(toolkit.version) for gpu in models)
-        and all(nvidia.numbers(toolkit.version) <= nvidia.numbers(gpu.max_cuda) for gpu in models if gpu.max_cuda)
+        if driver >= numbers(toolkit.compat_driver)
+        and all(numbers(gpu.min_cuda) <= numbers(toolkit.version) for gpu in models)
+        and all(numbers(toolkit.version) <= numbers(gpu.max_cuda) for gpu in models if gpu.max_cuda)
     ]  # fmt: skip
     if not fits:
         return "a newer driver" if driver else ""
