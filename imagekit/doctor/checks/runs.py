@@ -71,7 +71,7 @@ def _way_out(name: str, node: Any) -> str:
     ]  # fmt: skip
     if not fits:
         return "a newer driver" if driver else ""
-    newest = max(fits, key=nvidia.numbers)
+    newest = max(fits, key=numbers)
     return f"imagekit build {name} --cuda {newest}: the newest CUDA for this driver and these GPUs"
 
 
