@@ -79,14 +79,19 @@ def room(engine: Engine, built: object, shared: Path, tmp_path: Path) -> Room:
 
 
 @pytest.fixture(scope="module")
-def old_engine(built: object) -> Iterator[dict[str, str]]:
-    """The environment in which `docker` means Engine 20.10, Debian 12's own; it has the base of `built`."""
+def old_engine(engine: object) -> Iterator[dict[str, str]]:
+    """The environment in which `docker` means Engine 20.10, Debian 12's own; it has the base of the other one.
+
+    Not that of `built`: what was built before the large images of `make acceptance` has lost its build cache after them.
+    """
     release = Path("/etc/os-release").read_text()
     if os.getuid() or "VERSION_CODENAME=bookworm" not in release:
         pytest.skip("Engine 20.10 is Debian 12's, and only root may start it")
     started = subprocess.run([SCRIPT, "up", "bookworm"], capture_output=True, text=True, check=False)
     assert started.returncode == 0, started.stderr
     environment = {**os.environ, "DOCKER_HOST": started.stdout.strip()}
+    if not docker("images", "-q", "imagekit/base:bookworm"):
+        subprocess.run(["imagekit", "base", "bootstrap"], check=True, capture_output=True)
     with subprocess.Popen(["docker", "save", "imagekit/base:bookworm"], stdout=subprocess.PIPE) as saved:
         subprocess.run(["docker", "load", "-q"], stdin=saved.stdout, env=environment, check=True, capture_output=True)
     yield environment
