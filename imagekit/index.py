@@ -1,4 +1,4 @@
-"""Files of a package index (PEP 503 HTML) by name, in pieces; and what is wrong with an index that gives none.
+"""Files of a package index by name, in pieces; and what is wrong with an index that gives none.
 
 Every request from this machine goes out here: with the site's CA, proxy and login, and nothing of the environment. A
 login is sent to the index's own scheme, host and port only; a redirect elsewhere is followed without it.
@@ -6,16 +6,16 @@ login is sent to the index's own scheme, host and port only; a redirect elsewher
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import IO
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from imagekit.errors import Error, ImpossibleWish, Surroundings
+from imagekit.index_page import ACCEPT, Listed, parse
 from imagekit.site import Site, origin
 
 TIMEOUT = 60
@@ -23,18 +23,6 @@ TIMEOUT = 60
 
 RETRIES = 3
 """Of a request that got no answer at all."""
-
-_FILES = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz")
-
-
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            self.found += [value for key, value in attrs if key == "href" and value]
 
 
 def session(retries: int = RETRIES) -> requests.Session:
@@ -50,11 +38,9 @@ def session(retries: int = RETRIES) -> requests.Session:
 
 def find(site: Site, name: str, variant: str, package: str, file: str) -> str:
     """The URL of `file` of `package` in the index `name`. Raises Surroundings."""
-    page, links = _page(site, name, variant, package)
-    for link in links:
-        target = urljoin(page, link)
-        if unquote(urlsplit(target).path.rsplit("/", 1)[-1]) == file:
-            return target
+    for listed in files(site, name, variant, package):
+        if listed.name == file:
+            return listed.url
     raise Surroundings(f"the index {name} no longer has {file}", hint="lock again, or restore the file")
 
 
@@ -96,7 +82,7 @@ def trouble(site: Site, name: str, variant: str, package: str) -> Error | None:
     more, by ourselves.
     """
     try:
-        _page(site, name, variant, package)
+        files(site, name, variant, package)
     except Error as error:
         return error
     return None
@@ -110,7 +96,7 @@ def reachable(site: Site, name: str, variant: str, package: str, timeout: float)
     with session(retries=0) as own:
         try:
             if package:
-                _page(site, name, variant, package, own, timeout)
+                files(site, name, variant, package, own, timeout)
                 return None
             url = f"{site.bare_url(name, variant).rstrip('/')}/"
             if not url.startswith("file:"):
@@ -124,39 +110,71 @@ def reachable(site: Site, name: str, variant: str, package: str, timeout: float)
     return None
 
 
-def _page(
+def files(
     site: Site, name: str, variant: str, package: str, own: requests.Session | None = None, timeout: float = TIMEOUT
-) -> tuple[str, list[str]]:
-    """(URL, links) of a package's page. Raises Surroundings, or ImpossibleWish where the index has no such package."""
+) -> list[Listed]:
+    """The files of a package's page. Raises Surroundings, or ImpossibleWish where the index has no such package."""
     url = f"{site.bare_url(name, variant).rstrip('/')}/{package}/"
-    links = _Links()
     if url.startswith("file:"):
         if not Path(unquote(urlsplit(url).path)).is_dir():
             raise _missing(site, name, package)
-        links.feed(get(site, name, url + "index.html").decode(errors="replace"))
-        return url, links.found
+        return parse(get(site, name, url + "index.html").decode(errors="replace"), "text/html", url)
     with own or session() as one:
-        answer = _ask(site, name, url, variant, "GET", one, missing=package, timeout=timeout)
-    links.feed(answer.content.decode(errors="replace"))
-    if not any(urlsplit(link).path.endswith(_FILES) for link in links.found):
+        answer = _ask(site, name, url, variant, "GET", one, missing=package, timeout=timeout, accept=ACCEPT)
+    try:
+        found = parse(answer.content.decode(errors="replace"), answer.headers.get("Content-Type", ""), answer.url)
+    except ValueError as error:
+        raise Surroundings(f"the index {name} answers for {package} with a damaged page: {error}") from None
+    if not found:
         raise Surroundings(
             f"the index {name} answers for {package} with a page that lists no files: a login page, perhaps",
             hint=f"open it in a browser; [indexes.{name}] needs the URL of a simple index (PEP 503)",
         )
-    return answer.url, links.found
+    return found
+
+
+def part(site: Site, name: str, url: str, variant: str, span: str, own: requests.Session, limit: int) -> bytes:
+    """Some bytes of a file of an index, as a Range header names them ("0-99", "-65536" is its end), `limit` at most.
+
+    An index that sends whole files only is asked for one of up to `limit` bytes, and nothing is read of a larger one:
+    Surroundings, as for every other trouble.
+    """
+    if url.startswith("file:"):
+        return _cut(get(site, name, url), span)
+    with _ask(site, name, url, variant, "GET", own, stream=True, span=span) as answer:
+        whole = answer.status_code != 206
+        if whole and int(answer.headers.get("Content-Length") or limit + 1) > limit:
+            raise Surroundings(f"the index {name} sends no parts of a file (RFC 9110, Range)")
+        got = b""
+        try:
+            for block in answer.iter_content(1 << 16):
+                got += block
+                if len(got) > limit:
+                    raise Surroundings(f"the index {name} sends more of a file than was asked for")
+        except requests.RequestException as error:
+            raise Surroundings(f"the index {name} broke off in the middle ({type(error).__name__})") from None
+    return _cut(got, span) if whole else got
+
+
+def _cut(whole: bytes, span: str) -> bytes:
+    first, _, last = span.partition("-")
+    return whole[int(first) : int(last) + 1] if first else whole[-int(last) :]
 
 
 def _ask(
     site: Site, name: str, url: str, variant: str, method: str, own: requests.Session, *, missing: str = "",
-    stream: bool = False, timeout: float = TIMEOUT,
+    stream: bool = False, timeout: float = TIMEOUT, accept: str = "", span: str = "",
 ) -> requests.Response:  # fmt: skip
     login = site.login_at(name, url, variant)
     proxy = site.proxy_for(url)
+    # a part of a file is one of what is stored, not of what a server compresses on the way
+    ranged = {"Range": f"bytes={span}", "Accept-Encoding": "identity"} if span else {}
+    headers = {"Accept": accept} if accept else ranged
     try:
         answer = own.request(
             method, _without_login(url), timeout=timeout, verify=site.ca or True, allow_redirects=True, stream=stream,
             auth=(login.user, login.password) if login else None,
-            proxies={"http": proxy, "https": proxy} if proxy else None,
+            proxies={"http": proxy, "https": proxy} if proxy else None, headers=headers,
         )  # fmt: skip
     except requests.exceptions.ProxyError:
         raise Surroundings(

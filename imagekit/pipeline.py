@@ -14,6 +14,8 @@ from pathlib import Path
 
 from imagekit import amounts, foundation, locking, own_files, render, resources, scratch, wheels
 from imagekit import site as sites
+from imagekit.compat import spelling
+from imagekit.compat.facts import Facts
 from imagekit.compat.facts import load as load_facts
 from imagekit.compat.fleet import pools
 from imagekit.compat.nodes import Node
@@ -35,7 +37,7 @@ def resolved(name: str, wishes: Wishes, site: Site, say: Say, *, upgrade: bool =
     r = resolution = resolve(
         profile, wishes, base_default=site.settings.base.default, base_map=site.settings.base.map,
         look=lambda reference: _look(profile, reference, say, upgrade),
-        nodes=fleet(site),
+        nodes=fleet(site), facts=_facts(profile, wishes, site),
     )  # fmt: skip
     if profile.overlays and (pinned := locking.plain(profile, resolution)):
         locked_versions = {package.name: package.version for package in pinned.packages}
@@ -45,6 +47,16 @@ def resolved(name: str, wishes: Wishes, site: Site, say: Say, *, upgrade: bool =
     for note in r.notes:
         say("", note)
     return profile, resolution
+
+
+def _facts(profile: Profile, wishes: Wishes, site: Site) -> Facts:
+    """Those of imagekit, and where that is allowed a torch besides that they do not have."""
+    asked = wishes.torch or profile.torch
+    if not wishes.allow_unknown or not asked:
+        return load_facts()
+    from imagekit.refresh import reading  # requests, which no other question needs
+
+    return reading.beyond(load_facts(), spelling.torch(asked)[0], site)
 
 
 def fleet(site: Site) -> tuple[Node, ...]:

@@ -111,6 +111,8 @@ class Wishes(_Model):
     """On top of the profile's own."""
     overlays: tuple[str, ...] = ()
     """Files."""
+    allow_unknown: bool = False
+    """A torch that the facts do not have may be taken as its index has it."""
 
 
 def wish(**options: Any) -> Wishes:

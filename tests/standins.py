@@ -26,6 +26,8 @@ class Wheel:
     requires: tuple[str, ...] = ()
     modules: Mapping[str, str] = field(default_factory=dict)
     """Path in site-packages -> its text; by default a module of the wheel's name that knows its version."""
+    tag: str = "py3-none-any"
+    requires_python: str = ""
 
     @property
     def stem(self) -> str:
@@ -33,14 +35,15 @@ class Wheel:
 
     @property
     def file(self) -> str:
-        return f"{self.stem}-{self.version}-py3-none-any.whl"
+        return f"{self.stem}-{self.version}-{self.tag}.whl"
 
     def content(self) -> bytes:
         info = f"{self.stem}-{self.version}.dist-info"
         requires = "".join(f"Requires-Dist: {line}\n" for line in self.requires)
         files = dict(self.modules) or {f"{self.stem}/__init__.py": f'__version__ = "{self.version}"\n'}
+        requires += f"Requires-Python: {self.requires_python}\n" if self.requires_python else ""
         files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {self.name}\nVersion: {self.version}\n{requires}"
-        files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: standins\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: standins\nRoot-Is-Purelib: true\nTag: {self.tag}\n"
         record = [f"{path},sha256={_digest(text)},{len(text.encode())}\n" for path, text in files.items()]
         files[f"{info}/RECORD"] = "".join([*record, f"{info}/RECORD,,\n"])
         buffer = io.BytesIO()

@@ -110,6 +110,37 @@ def check(
         sys.exit(3)
 
 
+@command.command("refresh")
+@click.option("--index", "indexes", multiple=True, type=click.Choice(["pypi", "pytorch"]), help="Only this index.")
+@click.option("--all", "thorough", is_flag=True, help="Read the metadata of builds that the facts have, too.")
+@click.option("--dry-run", is_flag=True, help="Say what is new and write nothing.")
+@click.option("--site", metavar="FILE", help="Site file; default: imagekit.toml here, if there is one.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def refresh(indexes: tuple[str, ...], thorough: bool, dry_run: bool, site: str | None, as_json: bool) -> None:
+    """What the package indexes have that the facts do not: new releases and builds of torch go into torch.yaml.
+
+    Names of files and metadata are read, no wheels. What an index contradicts or no longer has is told, not changed.
+    """
+    from imagekit import pipeline, refresh
+    from imagekit.compat import facts
+    from imagekit.refresh import data_file, report
+
+    asked = tuple(dict.fromkeys(indexes)) or ("pypi", "pytorch")
+    found = refresh.refresh(
+        facts.load(), pipeline.the_site(site), facts.DATA, asked, date.today().isoformat(), thorough
+    )
+    written = bool(found.diff) and not dry_run
+    if written:
+        data_file.write(facts.DATA, found.after)
+    if as_json:
+        print(json.dumps(report.as_json(found, written), indent=1))
+        return
+    for line in (*report.lines(found.changes), *found.diff):
+        print(line)
+    done = "written to" if written else "nothing was written to" if found.diff else "nothing is new for"
+    print(f"{found.builds} builds of torch on {' and '.join(asked)}; {done} {data_file.FILE}", file=sys.stderr)
+
+
 def _no_empty(context: click.Context) -> None:
     """An option with nothing in it is a variable that was not set, and no answer to it should be a yes."""
     given = [

@@ -17,6 +17,7 @@ _WISHES = (
     click.option("--with", "with_", multiple=True, metavar="PKG", help="One more package (PEP 508); may repeat."),
     click.option("--overlay", multiple=True, metavar="FILE", help="A layer on top, such as company.yaml; may repeat."),
     click.option("--feature", multiple=True, metavar="NAME", help="One more feature, such as dev; may repeat."),
+    click.option("--allow-unknown", is_flag=True, help="Take a torch that is not in the facts as its index has it."),
 )
 _SITE = click.option("--site", metavar="FILE", help="Site file; default: imagekit.toml here, if there is one.")
 _LOCK = (
@@ -51,6 +52,7 @@ def parse_wishes(options: dict[str, Any]) -> Any:
     return profile.wish(
         torch=options.pop("torch"), cuda=options.pop("cuda"), python=options.pop("python"), base=options.pop("base"),
         packages=options.pop("with_"), features=options.pop("feature"), overlays=options.pop("overlay"),
+        allow_unknown=options.pop("allow_unknown"),
     )  # fmt: skip
 
 

@@ -120,6 +120,9 @@ class _Row:
         value = self._values.pop(key, None)
         return value if isinstance(value, bool) else self.fail(f"{key}: {value!r} is not true or false")
 
+    def maybe_flag(self, key: str) -> bool | None:
+        return self.flag(key) if self._values.get(key) is not None else self._values.pop(key, None)  # type: ignore[return-value]
+
     def whole(self, key: str) -> int:
         value = self._values.pop(key, None)
         return value if type(value) is int else self.fail(f"{key}: {value!r} is not a whole number")
@@ -212,6 +215,7 @@ _READERS: Mapping[str, Callable[[_Row, str], object]] = {
     "str": _Row.text,
     "str | None": _Row.maybe,
     "bool": _Row.flag,
+    "bool | None": _Row.maybe_flag,
     "int": _Row.whole,
     "tuple[str, ...]": _Row.texts,
     "tuple[str, ...] | None": _Row.maybe_texts,

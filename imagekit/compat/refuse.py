@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imagekit.compat import unknown
 from imagekit.compat.choose import AXES, Asked, Choice, More, best, nearest
 from imagekit.compat.facts import Facts
 from imagekit.compat.nodes import Node, fits
@@ -58,6 +59,7 @@ def said(facts: Facts, wishes: Asked) -> list[str]:
     if wishes.torch and not known:
         first, last = facts.releases[0].version, facts.releases[-1].version
         lines.append(f"torch {first} to {last} are known (read {facts.collected['torch']}); {wishes.torch} is not")
+        lines += [unknown.WAY_OUT] if unknown.newer(facts, wishes.torch) else []
     elif wishes.torch:
         release = known[-1]
         builds = ", ".join(v.name + (" (the one on PyPI)" if v.pypi_default else "") for v in release.variants)

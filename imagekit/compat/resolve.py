@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from imagekit import project
-from imagekit.compat import bases, fleet, ops, overlaid, sources, spelling
+from imagekit.compat import bases, fleet, ops, overlaid, sources, spelling, unknown
 from imagekit.compat.choose import Asked, Choice, best, given_up, reasons
 from imagekit.compat.facts import Facts, load
 from imagekit.compat.nodes import Node, changes
@@ -29,13 +29,15 @@ Look = Callable[[str], Foundation | None]
 
 def resolve(
     profile: Profile, wishes: Wishes, *, base_default: str = "", base_map: Mapping[str, str] | None = None,
-    look: Look = lambda _: None, nodes: tuple[Node, ...] = (),
+    look: Look = lambda _: None, nodes: tuple[Node, ...] = (), facts: Facts | None = None,
 ) -> Resolution:  # fmt: skip
     """`look` asks an image what it offers as a base; None where it cannot be had. `nodes`: the site's fleet.
 
+    `facts`: instead of those of imagekit.
+
     Raises UsageError for what cannot be read, ImpossibleWish for what cannot be had.
     """
-    facts = load()
+    facts = facts or load()
     targets = fleet.targets(profile, nodes)
     base = wishes.base or profile.base or base_default or "distro:bookworm"
     if base.startswith("cuda:"):
@@ -87,7 +89,7 @@ def resolve(
         env=bases.emptied(found)
         | {key: value for feature in features for key, value in feature.env.items()}
         | profile.env,
-        labels={**compiled.labels, **profile.labels},
+        labels={**compiled.labels, **profile.labels, **unknown.labels(choice.release, facts)},
         files=profile.files,
         expects=profile.expects.model_dump(exclude_defaults=True),
         gpu_architectures=variant.gpu_architectures or (),
@@ -96,6 +98,7 @@ def resolve(
         differs=_differs(profile, wishes, choice, preferred),
         reasons=reasons(choice, asked, preferred),
         notes=(
+            *unknown.notes(choice.release),
             *given_up(choice, asked, preferred, [node.name for node in targets]),
             *fleet.notes(profile, choice, nodes, facts),
             *bases.notes(found, variant.cuda, toolkit),
@@ -150,16 +153,16 @@ def _features(profile: Profile, wishes: Wishes, facts: Facts) -> list[Feature]:
     names = [feature.name for feature in facts.features]
     asked = [("features: ", name) for name in profile.features] + [("--feature ", name) for name in wishes.features]
     asked += [(f"overlay {added.name}: features: ", name) for added in profile.overlays for name in added.features]
-    unknown = []
+    strange = []
     for where, name in asked:
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
-            unknown.append(
+            strange.append(
                 f"{where}{name}: " + (f"did you mean {near[0]}?" if near else "there are " + ", ".join(names))
             )
-    if unknown:
+    if strange:
         who = "the command line" if set(wishes.features) - set(names) else f"profile {profile.name}"
-        raise UsageError(f"{who} asks for unknown features", details=unknown)
+        raise UsageError(f"{who} asks for unknown features", details=strange)
     wanted = {name for _, name in asked}
     return [feature for feature in facts.features if feature.name in wanted]
 

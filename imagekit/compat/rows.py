@@ -12,6 +12,9 @@ from typing import Literal
 
 Effect = Literal["refuse", "warn", "add"]
 
+FROM_INDEX = "index"
+"""The one source of a row that is in no file of the facts: somebody allowed a torch that they do not know."""
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -23,15 +26,15 @@ class Variant:
     """The toolkit it is built with: "12.1"."""
     pypi_default: bool
     """Whether this is the build that PyPI serves; exactly one of a release is."""
-    official: bool
-    """Whether PyTorch announces it; the others are on its index without a promise."""
+    official: bool | None
+    """Whether PyTorch announces it; the others are on its index without a promise. None: not known."""
     cudnn: str | None
     nccl: str | None
     gpu_architectures: tuple[str, ...] | None
     """Architectures with compiled code: ("sm_50", ...). Code for sm_XY runs on every newer GPU of major X."""
     ptx: tuple[str, ...] | None
     """PTX that a newer GPU can compile for itself: ("compute_120",). The builds on PyPI have none."""
-    cxx11_abi: bool
+    cxx11_abi: bool | None
     glibc: str
     """The oldest glibc that it runs on: "2.28"."""
     sources: tuple[str, ...]
@@ -43,7 +46,7 @@ class Release:
     """A torch release, for Linux on x86_64 (Pythons without the free-threaded ones)."""
 
     version: str
-    released: str
+    released: str | None
     """Day of the first upload, UTC: "2024-09-04"."""
     requires_python: str
     pythons: tuple[str, ...]
@@ -55,9 +58,9 @@ class Release:
     """The requirement in torch's metadata, marker included; None when it has none."""
     setuptools: str | None
     """As `triton`."""
-    numpy_abi: str
+    numpy_abi: str | None
     """The range of numpy that torch was built for: "<2", or "" for both."""
-    cxx_standard: str
+    cxx_standard: str | None
     """What torch's headers need of a C++ compiler: "c++17"."""
     variants: tuple[Variant, ...]
     """Ascending by CUDA."""

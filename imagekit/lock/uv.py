@@ -104,6 +104,20 @@ def reachable(site: Site, timeout: int) -> Error | None:
     return _error(done.stderr) if done.returncode else None
 
 
+def default_index(site: Site) -> str:
+    """The URL of the index that uv takes where nobody configured one. Nothing is asked of the network."""
+    from uv import find_uv_bin
+
+    command = [find_uv_bin(), "pip", "compile", "-", "--no-config", "--quiet", "--no-header", "--offline"]
+    done = subprocess.run(
+        [*command, "--emit-index-url"], input="", env=environment(site), capture_output=True, text=True, check=False
+    )
+    found = re.search(r"^--index-url (\S+)", done.stdout, re.MULTILINE)
+    if not found:
+        raise Surroundings("uv does not say which index it takes", details=scrub(done.stderr).splitlines()[:12])
+    return found[1]
+
+
 def _pyproject(wants: tuple[Want, ...], resolution: Resolution, site: Site) -> str:
     """One explicit index per package. uv binds an index to direct requirements only (see lock.make)."""
     lines = ["[project]", 'name = "profile"', 'version = "0"', f'requires-python = "=={resolution.python}.*"']

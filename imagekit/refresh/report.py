@@ -1,0 +1,42 @@
+"""The changes of a refresh as people and as programs read them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from imagekit.refresh.compare import Change
+from imagekit.refresh.data_file import FILE
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What a refresh came to."""
+
+    changes: tuple[Change, ...]
+    before: str
+    after: str
+    """The text of torch.yaml, now and with what is new in it."""
+    builds: int
+    """How many builds of torch the indexes list."""
+
+    @property
+    def diff(self) -> list[str]:
+        """Unified; empty where the indexes have nothing new."""
+        lines = self.before.splitlines(), self.after.splitlines()
+        return list(difflib.unified_diff(*lines, f"a/{FILE}", f"b/{FILE}", lineterm=""))
+
+
+def lines(changes: Iterable[Change]) -> list[str]:
+    return [f"{change.kind:<8} {change.where:<20} {change.text}" for change in changes]
+
+
+def as_json(found: Refreshed, written: bool) -> dict[str, Any]:
+    return {
+        "builds": found.builds,
+        "changes": [{key: asdict(one)[key] for key in ("kind", "where", "text")} for one in found.changes],
+        "diff": found.diff,
+        "written": written,
+    }
