@@ -28,6 +28,7 @@ from imagekit.profile_fields import (
     Pep508,
     Source,
     Target,
+    Targets,
     Version,
 )
 
@@ -84,8 +85,8 @@ class Profile(_Model):
     """Environment of the image, over that of features and of the image contract."""
     labels: dict[LabelName, Line] = Field(default_factory=dict)
     """Labels of the image."""
-    targets: list[str] = Field(default_factory=list)
-    """Pools of GPUs of the site file that the image must run on."""
+    targets: Targets = Field(default_factory=list)
+    """What the image must run on: pools of the site's fleet by name, GPUs with their drivers, files of nodes."""
     checks: list[Source] = Field(default_factory=list)
     """Files or folders of checks that run in the image with the others."""
     folder: str = ""
@@ -224,7 +225,8 @@ def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
         elif key == "expects" or isinstance(value, dict):
             merged[key] = {**parent.get(key, {}), **value}
         elif isinstance(value, list):
-            merged[key] = list(dict.fromkeys([*parent.get(key, []), *value]))
+            merged[key] = [*parent.get(key, [])]
+            merged[key] += [entry for number, entry in enumerate(value) if entry not in [*merged[key], *value[:number]]]
         else:
             merged[key] = value
     gone = {canonicalize_name(name) for name in child.get("remove", [])}

@@ -6,7 +6,7 @@ import re
 from typing import Annotated
 
 from packaging.requirements import InvalidRequirement, Requirement
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, model_validator
 
 from imagekit.forms import BASE, in_quotes, matching, one_line
 
@@ -71,3 +71,41 @@ Source = Annotated[str, AfterValidator(_source)]
 Target = Annotated[str, AfterValidator(_target)]
 BaseName = Annotated[str, matching(BASE, "a base: write distro:bookworm, image:debian:bookworm-slim or cuda:devel")]
 Pep508 = Annotated[str, AfterValidator(_requirement)]
+
+
+class Machine(BaseModel):
+    """A GPU with its driver, or a file in which a cluster or a machine says what it has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    gpu: Line = ""
+    """Model, "A100", or architecture, "sm_80"."""
+    driver: Annotated[str, matching(r"(\d{3,4}(\.\d{1,3}){0,2})?", "a driver version (535.183.01)")] = ""
+    """Version of the Linux driver; without it, drivers are not compared."""
+    nodes: Source | None = None
+    """File in this folder: `kubectl get nodes -o json`, or `nvidia-smi -q -x`."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Machine:
+        if bool(self.gpu) == bool(self.nodes):
+            raise ValueError('needs `gpu:`, as {gpu: A100, driver: "535.183.01"}, or `nodes:` with a file')
+        if self.nodes and self.driver:
+            raise ValueError("the file of `nodes:` says the drivers")
+        return self
+
+
+def _not_empty(value: list[str | Machine]) -> list[str | Machine]:
+    if not value or "" in value:
+        raise ValueError("is empty; name a pool of the site's fleet or a GPU, or delete the line")
+    return value
+
+
+Targets = Annotated[
+    list[
+        Annotated[
+            Annotated[Line, Tag("pool")] | Annotated[Machine, Tag("machine")],
+            Discriminator(lambda value: "pool" if isinstance(value, str) else "machine"),
+        ]
+    ],
+    AfterValidator(_not_empty),
+]

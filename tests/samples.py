@@ -14,6 +14,7 @@ from pathlib import Path
 from imagekit.compat.resolve import resolve
 from imagekit.lock.model import Lock, Package, Tool
 from imagekit.profile import Wishes, load
+from imagekit.smoke import fatbin
 
 Answer = tuple[int, bytes]
 
@@ -119,3 +120,13 @@ def certificate(folder: Path, address: str) -> tuple[Path, Path]:
     call += ["-addext", "basicConstraints=critical,CA:FALSE", "-out", str(cert), "-keyout", str(key)]
     subprocess.run(call, check=True, capture_output=True)
     return cert, key
+
+
+def fat_binary(*numbers: int, ptx: tuple[int, ...] = ()) -> bytes:
+    """A container as nvcc writes it: an entry of 64 bytes and its code for each architecture."""
+    entries = b"".join(
+        fatbin.ENTRY.pack(kind, 1, 64, 8, 0, 0, 0, 0, number).ljust(64, b"\0") + bytes(8)
+        for kind, of in ((2, numbers), (1, ptx))
+        for number in of
+    )
+    return fatbin.CONTAINER.pack(fatbin.MAGIC, 1, 16, len(entries)) + entries

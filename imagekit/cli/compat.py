@@ -67,7 +67,8 @@ def check(
 ) -> None:  # fmt: skip
     """Can this combination be had, and why not. Exit code 0: it can; 3: it cannot, and what works nearest is told.
 
-    IMAGE, built by imagekit, stands for all it holds: does it run on this GPU and driver.
+    IMAGE, built by imagekit, stands for all it holds: does it run on this GPU and driver. What its libraries are
+    compiled for is read out of them, in a container without a network.
     """
     from imagekit.compat import asking, facts, verdict
     from imagekit.compat.question import answer
@@ -92,7 +93,7 @@ def check(
         from imagekit.compat import dockerfile as dockerfiles
         from imagekit.compat import documents
 
-        read += [_image(image)] if image else []
+        read += [_image(image, look=bool(gpus or pools))] if image else []
         version = asking.python_of(known, python, system, base) if requirements else ""
         read += [documents.of_requirements(Path(name), version) for name in requirements]
         read += [dockerfiles.read(Path(dockerfile))] if dockerfile else []
@@ -152,10 +153,13 @@ def _no_empty(context: click.Context) -> None:
         raise UsageError(f"{names}: is empty", hint="give it a value or leave it out")
 
 
-def _image(reference: str) -> Any:
+def _image(reference: str, look: bool) -> Any:
+    """`look`: into its libraries, for the code that they have for GPUs."""
     from imagekit import inspection
     from imagekit.compat import documents
     from imagekit.engines.docker_api import Engine
 
-    found = inspection.inspect(Engine(), reference)
-    return documents.of_image(reference, found.labels, found.packages)
+    engine = Engine()
+    found = inspection.inspect(engine, reference)
+    code = inspection.gpu_code(engine, found) if look and found.ours else None
+    return documents.of_image(reference, found.labels, found.packages, code)

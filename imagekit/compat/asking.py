@@ -35,12 +35,14 @@ def question(
     """
     problems: list[str] = []
     said: list[Finding] = []
+    compiled = None
     read = functools.partial(_read, problems)
     for document in documents:
         torch, cuda = torch or document.torch, cuda or document.cuda
         python, base, os = python or document.python, base or document.base, os or document.os
         packages = (*(f"{name}=={pinned}" for name, pinned in document.pins.items()), *packages)
         said += document.findings
+        compiled = document.compiled or compiled
     image = base.removeprefix("image:").removeprefix("docker.io/")
     version, built = _torch(facts, torch, cuda, image, problems)
     suite = read("--os", _suite, os, "")
@@ -58,7 +60,7 @@ def question(
     its_nodes = (*_nodes(facts, gpus, drivers, problems), *fleet)
     if problems:
         raise UsageError("the question cannot be read", details=problems)
-    return Question(asked, versions, its_nodes, base=image, said=tuple(said), today=today)
+    return Question(asked, versions, its_nodes, base=image, said=tuple(said), today=today, compiled=compiled)
 
 
 def python_of(facts: Facts, python: str, os: str, base: str) -> str:

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from imagekit import requirements
+from imagekit.compat.compiled import Compiled
 from imagekit.compat.rules import Finding
 from imagekit.errors import UsageError, without_logins
 
@@ -61,6 +62,8 @@ class Document:
     pins: dict[str, str] = field(default_factory=dict)
     """Normalised name -> exact version, besides torch."""
     findings: list[Finding] = field(default_factory=list)
+    compiled: Compiled | None = None
+    """Of an image whose libraries were read."""
     free: int = 0
     """Requirements without an exact version."""
 
@@ -118,8 +121,12 @@ def of_requirements(path: Path, python: str) -> Document:
     return found.end()
 
 
-def of_image(reference: str, labels: Mapping[str, str], packages: Iterable[Mapping[str, Any]]) -> Document:
+def of_image(
+    reference: str, labels: Mapping[str, str], packages: Iterable[Mapping[str, Any]], code: Mapping[str, Any] | None
+) -> Document:  # fmt: skip
     """An image that imagekit built: its labels (without io.imagekit.) and the packages of its lock.
+
+    `code`: library -> (machine code, PTX) for GPUs that is in it; None where nobody looked.
 
     Raises UsageError for any other image.
     """
@@ -132,7 +139,13 @@ def of_image(reference: str, labels: Mapping[str, str], packages: Iterable[Mappi
     own.pop("torch", None)
     version = f"{labels['torch']}+{labels['variant']}" if "variant" in labels else labels["torch"]
     system = "".join(labels.get("os", "").lower().split())
-    return Document(version, labels.get("cuda", ""), labels.get("python", ""), system, pins=own)
+    found = Document(version, labels.get("cuda", ""), labels.get("python", ""), system, pins=own)
+    if code:
+        found.compiled = Compiled({name: (tuple(machine), tuple(ptx)) for name, (machine, ptx) in code.items()})
+    elif code is not None:
+        text = "no library in it has code for GPUs: it was judged by its labels"
+        found.findings.append(Finding("gpu", "unknown", text, "its libraries"))
+    return found
 
 
 def of_freeze(lines: Iterable[str]) -> Document:

@@ -1,15 +1,18 @@
-"""The fleet of a site as nodes: which pools an image must run on, and on which it does."""
+"""What an image must run on, as nodes: pools of the site's fleet, and what a profile names itself."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+from imagekit.compat import inventory, nodes
 from imagekit.compat.choose import Choice
 from imagekit.compat.facts import Facts
 from imagekit.compat.nodes import Node, fits
 from imagekit.errors import UsageError
 from imagekit.profile import Profile
+from imagekit.profile_fields import Machine
 from imagekit.site.model import Pool
 
 
@@ -22,34 +25,55 @@ def pools(fleet: Mapping[str, Pool], facts: Facts) -> tuple[Node, ...]:
     return tuple(found)
 
 
-def targets(profile: Profile, fleet: tuple[Node, ...]) -> tuple[Node, ...]:
-    """The pools that the profile names. Raises UsageError that lists the names which are none; () without a fleet."""
+def targets(profile: Profile, fleet: tuple[Node, ...], facts: Facts) -> tuple[Node, ...]:
+    """What the profile names. Names of pools say nothing without a fleet.
+
+    Raises UsageError that lists everything which is no pool, no GPU or no file of nodes.
+    """
     known = {node.name: node for node in fleet}
+    found: dict[str, Node] = {}
     problems = []
-    for name in profile.targets if known else ():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            there = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            problems.append(f"{profile.places.get('targets', profile.name)}: {name}: {there}")
+    for entry in profile.targets:
+        try:
+            found |= {node.name: node for node in _nodes(entry, known, Path(profile.folder or "."), facts)}
+        except UsageError as error:
+            said = f"{error.message}; {error.hint}" if error.hint else error.message
+            problems.append(f"{profile.places.get('targets', profile.name)}: {said}")
     if problems:
-        raise UsageError(
-            "targets: are not pools of the site's fleet", details=problems, hint="imagekit site shows them"
-        )
-    return tuple(known[name] for name in dict.fromkeys(profile.targets) if name in known)
+        raise UsageError("targets: cannot be read", details=problems, hint="imagekit site shows the pools of the fleet")
+    return tuple(found.values())
 
 
-def notes(profile: Profile, choice: Choice, fleet: tuple[Node, ...], facts: Facts) -> list[str]:
-    """On which pools the choice runs, and why not on the others; that nothing compares where there is no fleet."""
-    if not fleet:
-        names = ", ".join(profile.targets)
-        return [f"targets {names} are not checked: the site names no fleet"] if names else []
+def _nodes(entry: str | Machine, known: Mapping[str, Node], folder: Path, facts: Facts) -> Iterator[Node]:
+    if isinstance(entry, Machine) and entry.nodes:
+        yield from inventory.read(folder / entry.nodes, facts)
+    elif isinstance(entry, Machine):
+        sm, row = nodes.gpu(entry.gpu, facts)
+        model = row.name if row else sm
+        name = f"{model} (driver {entry.driver})" if entry.driver else model
+        yield Node(name, sm, row, entry.driver, pool=True, model=model)
+    elif entry in known:
+        yield known[entry]
+    elif known:
+        near = difflib.get_close_matches(entry, known, 1)
+        raise UsageError(f"{entry}: " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"))
+
+
+def notes(
+    profile: Profile, choice: Choice, targets: tuple[Node, ...], fleet: tuple[Node, ...], facts: Facts
+) -> list[str]:
+    """On which pools and targets the choice runs, and why not on the others; what nobody compared."""
     running, lines = [], []
-    for node in fleet:
+    for node in (*fleet, *(target for target in targets if target not in fleet)):
         bad = [fit for fit in fits(node, choice.release, choice.variant, facts) if fit.verdict == "no"]
         if bad:
             lines.append(f"does not run on {node.name}: {bad[0].text.removeprefix(f'{node.name}: ')} [{bad[0].fact}]")
         elif not node.sm:
             lines.append(f"{node.name}: the facts do not know the GPU {node.model!r}, so nobody compared")
         else:
-            running.append(f"{node.name} ({node.count} node{'s' if node.count > 1 else ''})")
+            counted = f" ({node.count} node{'s' if node.count > 1 else ''})" if node in fleet or node.count > 1 else ""
+            running.append(node.name + counted)
+    unchecked = [name for name in profile.targets if isinstance(name, str)] if not fleet else []
+    if unchecked:
+        lines.append(f"targets {', '.join(unchecked)} are not checked: the site names no fleet")
     return [*([f"runs on {', '.join(running)}"] if running else []), *lines]

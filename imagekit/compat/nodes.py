@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from packaging.version import Version
 
 from imagekit.compat.facts import Facts
-from imagekit.compat.rows import Gpu, Release, Toolkit, Variant
+from imagekit.compat.rows import FROM_IMAGE, Gpu, Release, Toolkit, Variant
 from imagekit.errors import UsageError
 
 
@@ -27,7 +27,7 @@ class Node:
     """Version of the Linux driver: "535.183.01"."""
     count: int = 1
     pool: bool = False
-    """Whether it is a pool of the site's fleet, which people know by its name."""
+    """Whether people know it by its name, as they do a pool of the site's fleet."""
     model: str = ""
     """The GPU as the site writes it."""
 
@@ -84,6 +84,8 @@ def fits(node: Node, release: Release, variant: Variant, facts: Facts) -> Iterat
     """What can be said about a node and a build of torch."""
     name = f"torch {release.version}+{variant.name}"
     fact = f"torch/{release.version}/{variant.name}"
+    if FROM_IMAGE in variant.sources:
+        name, fact = f"{name} of this image", "its libraries"
     toolkit = facts.toolkit(variant.cuda)
     by_ptx = False
     if node.sm:

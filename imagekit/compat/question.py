@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from imagekit.compat import nodes, rules
 from imagekit.compat.choose import Asked, Choice, cost, everything, misses, nearest
+from imagekit.compat.compiled import Compiled
 from imagekit.compat.facts import Facts
 from imagekit.compat.nodes import Node
 from imagekit.compat.rules import Finding, Stack
@@ -29,6 +30,8 @@ class Question:
     """What the file that asks is found to do, apart from versions."""
     today: str = ""
     """ISO date, for what is said about support."""
+    compiled: Compiled | None = None
+    """Of the image that is asked about, where its libraries were read."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,10 @@ def answer(question: Question, facts: Facts) -> Answer:
 
 
 def judge(choice: Choice, question: Question, facts: Facts) -> tuple[Finding, ...]:
+    choice = question.compiled.into(choice) if question.compiled else choice
     stack = Stack(
         choice, facts, question.versions, question.nodes, base=question.base, today=question.today,
+        compiled=question.compiled,
         system_asked=bool(question.asked.python or question.asked.suite),
     )  # fmt: skip
     return (*rules.findings(stack), *question.said)

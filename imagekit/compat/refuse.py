@@ -6,6 +6,7 @@ from imagekit.compat import unknown
 from imagekit.compat.choose import AXES, Asked, Choice, More, best, nearest
 from imagekit.compat.facts import Facts
 from imagekit.compat.nodes import Node, fits
+from imagekit.compat.split import Part, split
 from imagekit.errors import ImpossibleWish
 
 
@@ -21,23 +22,41 @@ def refusal(
     found = nearest(facts, wishes, preferences, more=more)
     lines += ["", "what works, nearest first"] if found else []
     for number, (choice, broken) in enumerate(found, 1):
-        ask = options(choice, wishes, broken)
-        if len(ask) > 44:
-            lines += [f"  {number}  {ask}", f"{'':<49} {price(facts, choice)}"]
-        else:
-            lines.append(f"  {number}  {ask:<44} {price(facts, choice)}")
+        lines += _offer(str(number), options(choice, wishes, broken), price(facts, choice))
+    if targets and meets:
+        lines += _split(facts, wishes, preferences, targets)
     said_no = headline(wishes) + (" that runs on all targets" if targets and meets else "")
     return ImpossibleWish(said_no, details=[*lines, ""], hint="nothing was built or changed")
 
 
 def _target(node: Node) -> str:
-    return f"target {node.name:<9} {node.gpu.name if node.gpu else node.model}, driver {node.driver}"
+    model = node.gpu.name if node.gpu else node.model
+    said = "" if node.name.startswith(model) else f"{model}, driver {node.driver}"
+    return f"target {node.name:<9} {said}".rstrip()
+
+
+def _split(facts: Facts, wishes: Asked, preferences: Asked, targets: tuple[Node, ...]) -> list[str]:
+    parts = split(facts, wishes, preferences, targets)
+    axes = tuple(axis for axis in ("torch", "cuda", "suite") if axis != "suite" or wishes.suite or _suites(parts) > 1)
+    lines = ["", f"or {len(parts)} images, which together run on all targets"] if parts else []
+    for part in parts:
+        lines += _offer("", options(part.choice, Asked(), axes), ", ".join(node.name for node in part.targets))
+    return lines
+
+
+def _suites(parts: tuple[Part, ...]) -> int:
+    return len({part.choice.system.suite for part in parts})
 
 
 def _not_there(facts: Facts, choice: Choice, targets: tuple[Node, ...]) -> list[str]:
     """Why the best choice for the versions that were asked does not run on the targets."""
     found = (fit for node in targets for fit in fits(node, choice.release, choice.variant, facts))
     return [f"{fit.text}   [{fit.fact}]" for fit in found if fit.verdict == "no"]
+
+
+def _offer(number: str, ask: str, about: str) -> list[str]:
+    start = f"  {number:<2} {ask:<44}"
+    return [f"{start} {about}"] if len(ask) <= 44 else [start, f"{'':<49} {about}"]
 
 
 def _column(title: str, lines: list[str]) -> list[str]:

@@ -38,7 +38,7 @@ def resolve(
     Raises UsageError for what cannot be read, ImpossibleWish for what cannot be had.
     """
     facts = facts or load()
-    targets = fleet.targets(profile, nodes)
+    targets = fleet.targets(profile, nodes, facts)
     base = wishes.base or profile.base or base_default or "distro:bookworm"
     if base.startswith("cuda:"):
         # its suite follows from the CUDA that is chosen without it
@@ -59,7 +59,7 @@ def resolve(
     builds += sources.builds(from_git, facts, choice.system.suite)
     unseen = found is None and base.startswith("image:")
     running = tuple(node for node in nodes if not list(changes([node], choice.release, choice.variant, facts)))
-    compiled = ops.ahead(builds, features, facts, choice, found, unseen, (targets or running) if nodes else None)
+    compiled = ops.ahead(builds, features, facts, choice, found, unseen, targets or (running if nodes else None))
     apt = _apt(profile, choice, features, base)
     checked = _review(facts, choice, apt, wants)
     if checked.refused:
@@ -100,7 +100,7 @@ def resolve(
         notes=(
             *unknown.notes(choice.release),
             *given_up(choice, asked, preferred, [node.name for node in targets]),
-            *fleet.notes(profile, choice, nodes, facts),
+            *fleet.notes(profile, choice, targets, nodes, facts),
             *bases.notes(found, variant.cuda, toolkit),
             *checked.warnings,
             *compiled.notes,

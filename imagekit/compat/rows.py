@@ -15,6 +15,9 @@ Effect = Literal["refuse", "warn", "add"]
 FROM_INDEX = "index"
 """The one source of a row that is in no file of the facts: somebody allowed a torch that they do not know."""
 
+FROM_IMAGE = "image"
+"""The one source of a build whose architectures were read out of an image's libraries."""
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:

@@ -65,6 +65,18 @@ def test_it_builds_and_is_proven(build: subprocess.CompletedProcess[str], engine
     assert not any(line.startswith("NVIDIA_VISIBLE_DEVICES") for line in bare["Config"]["Env"])
 
 
+def test_its_libraries_say_on_which_gpus_it_runs(build: subprocess.CompletedProcess[str], tmp_path: Path) -> None:
+    """Read out of libtorch_cuda.so and the others, not out of the facts, which say the same."""
+    done = imagekit("compat", "check", IMAGE, "--gpu", "H100", "--gpu", "sm_120", "--json", folder=tmp_path)
+    assert done.returncode == 3, done.stderr
+    found = [f for f in json.loads(done.stdout)["findings"] if f["rule"] == "gpu" and f["fact"] == "its libraries"]
+    assert [f["verdict"] for f in found[:2]] == ["yes", "no"]
+    assert "H100 (sm_90) runs the code for sm_90 in torch 2.4.1+cu121 of this image" in found[0]["text"]
+    assert "sm_120 has no code" in found[1]["text"] and "sm_50 .. sm_90" in found[1]["text"]
+    assert any("torchvision/_C.so" in f["text"] for f in found[2:]), "it has no code for sm_120 either"
+    assert imagekit("compat", "check", IMAGE, "--gpu", "L4", folder=tmp_path).returncode == 0
+
+
 def test_every_promise_was_checked(build: subprocess.CompletedProcess[str], tmp_path: Path) -> None:
     done = imagekit("test", IMAGE, "--json", "--junit", "report.xml", folder=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -144,7 +144,7 @@ def test_an_image_stands_for_all_it_holds() -> None:
         {"name": "torch", "version": "2.4.1"}, {"name": "pillow-simd", "version": "12.1.1.post0"},
         {"name": "pillow", "version": "12.1.1", "standin": True}, {"name": "numpy", "version": "2.1.0"},
     ]  # fmt: skip
-    found = documents.of_image("pytorch:x", LABELS, packages)
+    found = documents.of_image("pytorch:x", LABELS, packages, None)
     question = asking.question(facts.load(), documents=[found], gpus=["V100"], drivers=["470.57.02"])
     assert (question.asked.torch, question.asked.cuda, question.asked.python) == ("2.4.1", "12.1", "3.11")
     assert question.asked.suite == "bookworm" and question.versions == {"pillow-simd": "12.1.1.post0", "numpy": "2.1.0"}
@@ -155,7 +155,7 @@ def test_an_image_stands_for_all_it_holds() -> None:
 
 def test_an_image_of_others_is_refused_with_the_way_to_ask() -> None:
     with pytest.raises(UsageError) as error:
-        documents.of_image("acme/x:1", {}, [])
+        documents.of_image("acme/x:1", {}, [], None)
     assert "pip freeze | imagekit compat check --freeze" in str(error.value)
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from itertools import combinations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from imagekit.compat import facts
+from imagekit.compat.choose import Asked, Choice, everything, misses
 from imagekit.compat.fleet import pools
-from imagekit.compat.nodes import Node
+from imagekit.compat.nodes import Node, changes
+from imagekit.compat.nodes import gpu as gpu_of
 from imagekit.compat.resolve import resolve
+from imagekit.compat.split import split
 from imagekit.errors import ImpossibleWish, UsageError
 from imagekit.profile import Wishes, load
 from imagekit.resolution import Resolution
@@ -65,6 +72,104 @@ def test_targets_that_split_are_refused_with_who_is_in_the_way() -> None:
     assert "v100: driver 470.57.02 is too old for CUDA 12.1, which needs 525.60.13   [cuda/12.1]" in text
     for way in ("without b200", "without v100", "driver >= 525.60.13 on v100"):
         assert way in text, way
+    # and the third: one image for each
+    assert text.split("or 2 images, which together run on all targets\n")[1].split("\n")[:2] == [
+        "       --torch 2.7.0 --cuda 12.8                    b200",
+        "       --torch 2.7.0 --cuda 11.8                    v100",
+    ]
+    for wish, pool in (({"torch": "2.7.0", "cuda": "12.8"}, "b200"), ({"torch": "2.7.0", "cuda": "11.8"}, "v100")):
+        assert resolved(pool, **wish).cuda == wish["cuda"], "what is offered can be had"
+
+
+def machine(gpu: str, driver: str = "") -> Node:
+    sm, row = gpu_of(gpu, facts.load())
+    return Node(f"{gpu} {driver}", sm, row, driver, pool=True)
+
+
+MACHINES = [
+    machine(gpu, driver) for gpu in ("K80", "V100", "A100", "B200") for driver in ("470.57.02", "535.54.03", "")
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.sampled_from(MACHINES), min_size=1, max_size=4, unique=True), st.sampled_from(["", "2.6", "2.8", "2.9"])
+)
+def test_a_split_is_the_fewest_images_that_run_everywhere(targets: list[Node], torch: str) -> None:
+    known, wishes = facts.load(), Asked(torch=torch, suite="bookworm")
+    parts = split(known, wishes, Asked(torch="2.4.1", cuda="12.1"), tuple(targets))
+
+    def runs(choice: Choice, node: Node) -> bool:
+        return not list(changes([node], choice.release, choice.variant, known))
+
+    every = [choice for choice in everything(known) if not misses(choice, wishes)]
+    able = {frozenset(node.name for node in targets if runs(choice, node)) for choice in every}
+
+    def fewest() -> int:
+        for size in (1, 2, 3):
+            if any(len(frozenset().union(*sets)) == len(targets) for sets in combinations(able, size)):
+                return size
+        return 0
+
+    if fewest() < 2:
+        assert parts == ()
+        return
+    assert sorted(node.name for part in parts for node in part.targets) == sorted(node.name for node in targets)
+    assert all(runs(part.choice, node) for part in parts for node in part.targets)
+    assert all(not misses(part.choice, wishes) for part in parts)
+    # one torch for all of them may need one image more
+    assert len(parts) == fewest() or len({part.choice.release.version for part in parts}) == 1
+
+
+def test_targets_of_a_profile_of_its_own() -> None:
+    r = resolved("{gpu: B200}", '{gpu: A100, driver: "535.54.03"}', nodes=())
+    assert r.cuda == "12.8"
+    assert "runs on B200, A100 (driver 535.54.03)" in r.notes
+    assert any("target B200 and target A100 (driver 535.54.03) ask for it" in note for note in r.notes)
+    assert resolved("{gpu: sm_70}", "{gpu: sm_70}", nodes=()).torch == "2.4.1"
+
+
+def test_a_file_of_nodes_is_a_target() -> None:
+    item = {"metadata": {"labels": {
+        "nvidia.com/gpu.product": "Tesla-V100-SXM2-32GB", "nvidia.com/cuda.driver.major": "470",
+        "nvidia.com/cuda.driver.minor": "57", "nvidia.com/cuda.driver.rev": "02",
+    }}}  # fmt: skip
+    Path("nodes.json").write_text(json.dumps({"items": [item, item]}))
+    r = resolved("{nodes: nodes.json}", nodes=())
+    assert r.cuda == "11.8"
+    assert "runs on Tesla-V100-SXM2-32GB (2 nodes)" in r.notes
+
+
+def test_everything_that_is_wrong_with_targets_is_said_at_once() -> None:
+    with pytest.raises(UsageError) as error:
+        resolved("{gpu: B20}", "{nodes: none.json}", "v10")
+    assert [line.partition(": ")[2] for line in error.value.details] == [
+        "the facts do not know the GPU 'B20'; did you mean B200 or GB200 or L20?",
+        "none.json is no file; kubectl get nodes -o json, or nvidia-smi -q -x",
+        "v10: did you mean v100?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[]", "is empty"), ("['']", "is empty"), ("[{}]", "needs `gpu:`"),
+        ("[{gpu: A100, nodes: x}]", "needs `gpu:`"), ("[{nodes: x, driver: '535.1'}]", "says the drivers"),
+        ("[{gpu: A100, driver: new}]", "is not a driver version"), ("[{nodes: /etc/passwd}]", "outside of the profile"),
+        ("[5]", "valid dictionary"),
+    ],
+)  # fmt: skip
+def test_targets_that_say_nothing(line: str, said: str) -> None:
+    Path("mine.yaml").write_text(f"extends: base\ntargets: {line}\n")
+    with pytest.raises(UsageError) as error:
+        load("./mine.yaml")
+    assert said in str(error.value)
+
+
+def test_a_child_adds_targets() -> None:
+    Path("parent.yaml").write_text("extends: base\ntargets: [v100, {gpu: A100}]\n")
+    Path("mine.yaml").write_text("extends: ./parent.yaml\ntargets: [{gpu: A100}, h100, h100]\n")
+    assert [getattr(target, "gpu", target) for target in load("./mine.yaml").targets] == ["v100", "A100", "h100"]
 
 
 def test_a_wish_and_a_target() -> None:

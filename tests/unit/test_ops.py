@@ -194,26 +194,6 @@ def test_a_base_of_the_same_name_is_not_the_same_base() -> None:
 # The proof
 
 
-def fat(*numbers: int, kind: int = 2) -> bytes:
-    """A container as nvcc writes it: an entry of 64 bytes and its code for each architecture."""
-    entries = b"".join(
-        compiled_ops.ENTRY.pack(kind, 1, 64, 8, 0, 0, 0, 0, number).ljust(64, b"\0") + bytes(8) for number in numbers
-    )
-    return compiled_ops.CONTAINER.pack(compiled_ops.MAGIC, 1, 16, len(entries)) + entries
-
-
-def test_the_code_in_a_library_is_read() -> None:
-    content = b"\x7fELF" + fat(80, 90) + bytes(5) + fat(120) + fat(75, kind=1) + b"end"
-    assert compiled_ops.architectures(content) == {"sm_80", "sm_90", "sm_120"}
-    assert compiled_ops.architectures(b"nothing") == set()
-
-
-@pytest.mark.parametrize("length", [4, 15, 20, 50, 100])
-def test_a_damaged_library_is_read_to_its_end(length: int) -> None:
-    assert compiled_ops.architectures(fat(80, 90)[:length]) <= {"sm_80", "sm_90"}
-    assert compiled_ops.architectures(compiled_ops.MAGIC * 10) == set()
-
-
 def test_what_is_claimed_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Told:
         facts = {"ops": {"an_op": ["sm_80", "sm_90"]}}
@@ -225,8 +205,8 @@ def test_what_is_claimed_must_be_there(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "an_op.py").touch()
     with pytest.raises(Failure, match="has code for no GPU"):
         compiled_ops.run(Told())  # type: ignore[arg-type]
-    monkeypatch.setattr(compiled_ops, "architectures", lambda content: {"sm_80"})
+    (tmp_path / "an_op.py").write_bytes(b"#" + samples.fat_binary(80))
     with pytest.raises(Failure, match="has code for sm_80"):
         compiled_ops.run(Told())  # type: ignore[arg-type]
-    monkeypatch.setattr(compiled_ops, "architectures", lambda content: {"sm_80", "sm_90"})
+    (tmp_path / "an_op.py").write_bytes(b"#" + samples.fat_binary(80, 90))
     assert compiled_ops.run(Told()) == {"an_op": ["sm_80", "sm_90"]}  # type: ignore[arg-type]

@@ -10,7 +10,10 @@ NAME = "gpu"
 
 
 def judge(stack: Stack) -> Iterator[Finding]:
-    return of_nodes(stack, NAME)
+    yield from of_nodes(stack, NAME)
+    for node in stack.nodes if stack.compiled else ():
+        for text in stack.compiled.lacking(stack.choice.variant, node) if stack.compiled else ():
+            yield Finding(NAME, "note", text, "its libraries")
 
 
 RULE = Rule(NAME, "The build of torch has code for the GPU: compiled for its architecture, or PTX.", judge)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from imagekit.compat.choose import Choice
+from imagekit.compat.compiled import Compiled
 from imagekit.compat.facts import Facts
 from imagekit.compat.nodes import Node, fits
 
@@ -25,6 +26,8 @@ class Stack:
     """The image that it stands on, such as nvidia/cuda:12.1.1-runtime-ubuntu22.04; empty for a plain distribution."""
     today: str = ""
     """ISO date; empty where nothing is said about support."""
+    compiled: Compiled | None = None
+    """What is in the libraries of the image that is asked about."""
 
 
 @dataclass(frozen=True)
