@@ -107,6 +107,8 @@ def _requirement(where: str, asked: Requirement, python: str, result: Read) -> N
     elif asked.marker and not _holds(asked.marker, python):
         result.left.append(Left(where, str(asked), f"for other platforms than Linux on x86_64 with Python {python}"))
     elif name in FAMILY:
+        if name in result.family:
+            asked.specifier &= result.family[name].specifier
         result.family[name] = asked
         local = next((s.version.partition("+")[2] for s in asked.specifier if "+" in s.version), "")
         result.cuda = result.cuda or _cuda(local.removeprefix("cu"))

@@ -35,12 +35,16 @@ def question(
     """
     problems: list[str] = []
     said: list[Finding] = []
+    pins: dict[str, str] = {}
     compiled = None
     read = functools.partial(_read, problems)
     for document in documents:
         torch, cuda = torch or document.torch, cuda or document.cuda
         python, base, os = python or document.python, base or document.base, os or document.os
-        packages = (*(f"{name}=={pinned}" for name, pinned in document.pins.items()), *packages)
+        for name, pinned in document.pins.items():
+            if pins.setdefault(name, pinned) != pinned:
+                text = f"two files pin {name}, to {pins[name]} and to {pinned}: pip refuses them together"
+                said.append(Finding("pins", "no", text, "pip", f"one version of {name}"))
         said += document.findings
         compiled = document.compiled or compiled
     image = base.removeprefix("image:").removeprefix("docker.io/")
@@ -50,8 +54,11 @@ def question(
     if suite and standing and suite != standing:
         problems.append(f"--os {os} and --base {base}: two distributions")
     beside = [f"{name}=={v}" for name, v in (("torchvision", torchvision), ("torchaudio", torchaudio)) if v]
-    versions = dict(read("--package", _pin, line, ("", "")) for line in (*packages, *beside))
-    versions.pop("", None)
+    versions: dict[str, str] = {}
+    for name, pinned in (read("--package", _pin, line, ("", "")) for line in (*packages, *beside)):
+        if name and Version(versions.setdefault(name, pinned)) != Version(pinned):
+            problems.append(f"{name} is asked to be {versions[name]} and {pinned}")
+    versions = pins | versions
     if "torch" in versions:
         problems.append("--package: the version of torch is --torch")
     asked = Asked(

@@ -76,13 +76,20 @@ class Document:
             return
         if not pins or not _is_version(pins[0]):
             self.free += 1
+        elif len(set(pins)) > 1:
+            text = f"{name} is pinned to {' and to '.join(sorted(set(pins)))}: pip refuses them together"
+            self.findings.append(Finding("pins", "no", text, "pip", f"one version of {name}"))
         elif name == "torch" and not re.fullmatch(r"\d+\.\d+(\.\d+)?(\+cu\d{3})?", pins[0]):
             text = f"torch {pins[0]} is none that the facts can judge: a release for CUDA is 2.9.1 or 2.9.1+cu128"
             self.findings.append(Finding("pins", "unknown", text, "torch"))
         elif name == "torch":
             self.torch = pins[0]
         else:
-            self.pins[name] = pins[0].partition("+")[0]
+            version = pins[0].partition("+")[0]
+            if self.pins.get(name, version) != version:
+                text = f"{name} is pinned twice, {self.pins[name]} and {version}: the later one was judged"
+                self.findings.append(Finding("pins", "note", text))
+            self.pins[name] = version
 
     def unread(self, where: str, what: str) -> None:
         """Something that installs, of which this cannot tell what."""

@@ -14,7 +14,17 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
-from imagekit.compat.rows import Constraint, Feature, Gpu, OperatingSystem, Recipe, Release, Toolkit, Variant
+from imagekit.compat.rows import (
+    Constraint,
+    DriverBranch,
+    Feature,
+    Gpu,
+    OperatingSystem,
+    Recipe,
+    Release,
+    Toolkit,
+    Variant,
+)
 
 DATA = Path(__file__).parent / "data"
 
@@ -27,6 +37,7 @@ class Facts:
     """Oldest first."""
     toolkits: tuple[Toolkit, ...]
     gpus: tuple[Gpu, ...]
+    drivers: tuple[DriverBranch, ...]
     systems: tuple[OperatingSystem, ...]
     constraints: tuple[Constraint, ...]
     recipes: tuple[Recipe, ...]
@@ -56,6 +67,11 @@ class Facts:
         """
         wanted = _gpu_key(name)
         return next((gpu for gpu in self.gpus if wanted in map(_gpu_key, (gpu.name, *gpu.aliases))), None)
+
+    def driver_branch(self, version: str) -> DriverBranch | None:
+        """The branch of a driver, "535.183.01" or "535", or None."""
+        wanted = version.split(".")[0]
+        return next((branch for branch in self.drivers if branch.branch == wanted), None)
 
     def suite(self, name: str) -> OperatingSystem | None:
         """The distribution called "bookworm", "debian:12" or "ubuntu22.04", or None."""

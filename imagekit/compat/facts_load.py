@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar, cast
 from imagekit.compat.facts import Facts
 from imagekit.compat.rows import (
     Constraint,
+    DriverBranch,
     Feature,
     Gpu,
     OperatingSystem,
@@ -31,6 +32,7 @@ FILES = {
     "torch": "releases",
     "cuda": "toolkits",
     "gpus": "gpus",
+    "drivers": "branches",
     "os": "systems",
     "constraints": "constraints",
     "recipes": "recipes",
@@ -194,6 +196,7 @@ def _facts(documents: object) -> Facts:
         releases=rows("torch", "version", _release),
         toolkits=rows("cuda", "version", _toolkit),
         gpus=rows("gpus", "name", _reader(Gpu)),
+        drivers=rows("drivers", "branch", _reader(DriverBranch)),
         systems=rows("os", "suite", _reader(OperatingSystem)),
         constraints=rows("constraints", "id", _constraint),
         recipes=rows("recipes", "package", _reader(Recipe)),

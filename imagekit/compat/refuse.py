@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 from imagekit.compat import unknown
 from imagekit.compat.choose import AXES, Asked, Choice, More, best, nearest
 from imagekit.compat.facts import Facts
 from imagekit.compat.nodes import Node, fits
+from imagekit.compat.question import Question, answer
 from imagekit.compat.split import Part, split
 from imagekit.errors import ImpossibleWish
 
@@ -27,6 +31,18 @@ def refusal(
         lines += _split(facts, wishes, preferences, targets)
     said_no = headline(wishes) + (" that runs on all targets" if targets and meets else "")
     return ImpossibleWish(said_no, details=[*lines, ""], hint="nothing was built or changed")
+
+
+def refused_by_fact(
+    facts: Facts, choice: Choice, wishes: Asked, why: Sequence[str], versions: Mapping[str, str]
+) -> ImpossibleWish:
+    """A choice that a fact about packages refuses; `versions`: those that were asked, besides torch."""
+    asked = replace(wishes, torch=choice.release.version)
+    found = answer(Question(asked, dict(versions)), facts).offers
+    lines = ["", "what works, nearest first"] if found else []
+    for number, offer in enumerate(found, 1):
+        lines += _offer(str(number), options(offer.choice, asked, offer.changes), price(facts, offer.choice))
+    return ImpossibleWish("the facts refuse this", details=[*why, *lines, *([""] if found else [])])
 
 
 def _target(node: Node) -> str:

@@ -16,7 +16,7 @@ from imagekit.compat import bases, fleet, ops, overlaid, sources, spelling, unkn
 from imagekit.compat.choose import Asked, Choice, best, given_up, reasons
 from imagekit.compat.facts import Facts, load
 from imagekit.compat.nodes import Node, changes
-from imagekit.compat.refuse import refusal
+from imagekit.compat.refuse import refusal, refused_by_fact
 from imagekit.compat.review import Review, review
 from imagekit.compat.rows import Feature
 from imagekit.errors import ImpossibleWish, UsageError
@@ -63,7 +63,7 @@ def resolve(
     apt = _apt(profile, choice, features, base)
     checked = _review(facts, choice, apt, wants)
     if checked.refused:
-        raise ImpossibleWish("the facts refuse this", details=checked.refused)
+        raise refused_by_fact(facts, choice, asked, checked.refused, _pins(wants))
     toolkit = facts.toolkit(choice.variant.cuda)
     variant = choice.variant
     torch_index = "pypi" if variant.pypi_default else "pytorch"
@@ -140,8 +140,9 @@ def _asked(of: Profile | Wishes, suite: str) -> Asked:
     version, variant = spelling.torch(of.torch) if of.torch else ("", "")
     toolkit = spelling.cuda(of.cuda) if of.cuda else ""
     if variant and toolkit and spelling.cuda(variant) != toolkit:
-        raise ImpossibleWish(
-            f"torch {of.torch} is a build for CUDA {spelling.cuda(variant)}, and CUDA {toolkit} is asked"
+        raise UsageError(
+            f"torch {of.torch} is a build for CUDA {spelling.cuda(variant)}, and CUDA {toolkit} is asked",
+            hint="leave one of them out",
         )
     return Asked(
         torch=version, cuda=toolkit or (spelling.cuda(variant) if variant else ""),
@@ -246,6 +247,11 @@ def _review(facts: Facts, choice: Choice, apt: tuple[str, ...], wants: list[Want
         versions |= {"triton": pins[0]} if pins else {}
     about = {"python": choice.system.python, "cuda": choice.variant.cuda, "glibc": choice.system.glibc}
     return review(facts.constraints, versions, about, apt, tuple(versions))
+
+
+def _pins(wants: list[Want]) -> dict[str, str]:
+    """Of packages besides torch that somebody asked for in one version."""
+    return {_name(want): _pin(want) for want in wants if _pin(want) and _name(want) not in FAMILY}
 
 
 def _differs(profile: Profile, wishes: Wishes, choice: Choice, preferred: Asked) -> tuple[str, ...]:

@@ -147,6 +147,22 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True)
+class DriverBranch:
+    """A branch of NVIDIA's data center driver for Linux."""
+
+    branch: str
+    """ "535"."""
+    kind: str | None
+    """long-term, production or feature."""
+    ends: str | None
+    """The last month of support: "2026-06"."""
+    over: str | None
+    """A day on which it was supported no longer, where the month is not known: "2025-08-04"."""
+    sources: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class OperatingSystem:
     """A distribution's release that an image can stand on."""
 

@@ -23,7 +23,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from imagekit import scratch
 from imagekit.engines import endpoint
-from imagekit.errors import Surroundings
+from imagekit.errors import Surroundings, UsageError
 
 API_TIMEOUT = 60
 """Seconds without an answer of the engine."""
@@ -92,6 +92,8 @@ class Engine:
         except (ImageNotFound, NotFound):
             return None
         except APIError as error:
+            if error.status_code == 400:
+                raise UsageError(f"{reference!r} is no name of an image", hint="as pytorch:2.4.1-cuda12.1") from None
             raise Surroundings(f"the engine cannot inspect {reference}: {error.explanation}") from None
 
     def history(self, reference: str) -> list[dict[str, Any]]:

@@ -86,7 +86,8 @@ def test_a_minor_means_its_newest_patch() -> None:
 def test_a_torch_with_its_build_is_two_wishes() -> None:
     r = wish(torch="2.4.1+cu118")
     assert (r.torch, r.cuda, r.variant, r.torch_index) == ("2.4.1", "11.8", "cu118", "pytorch")
-    assert "CUDA 12.1 is asked" in str(refusal(torch="2.4.1+cu118", cuda="12.1"))
+    with pytest.raises(UsageError, match=r"CUDA 12\.1 is asked"):
+        wish(torch="2.4.1+cu118", cuda="12.1")
 
 
 def test_without_wishes_the_preferences_hold() -> None:
@@ -173,3 +174,14 @@ def test_what_is_not_a_package() -> None:
 
 def test_resolving_twice_gives_the_same() -> None:
     assert wish("video-llm") == wish("video-llm")
+
+
+def test_what_a_fact_refuses_has_ways_out() -> None:
+    with pytest.raises(ImpossibleWish, match="the facts refuse this") as error:
+        resolve(load("base"), Wishes(torch="2.4.1", packages=("deepspeed==0.9.5",)))
+    text = str(error.value)
+    assert "[deepspeed-torch-2.4]" in text
+    ways = [line.split(maxsplit=1)[1] for line in error.value.details if re.match(r"  \d  ", line)]
+    assert ways[0].startswith("--torch 2.3.1")
+    assert any(way.startswith("--torch 2.4.1; deepspeed>=0.14.4") for way in ways)
+    assert resolve(load("base"), Wishes(torch="2.3.1", packages=("deepspeed==0.9.5",))).torch == "2.3.1"

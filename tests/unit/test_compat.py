@@ -159,6 +159,19 @@ def test_support_that_has_ended() -> None:
     assert "ends on 2024-08-14" in line[1]
 
 
+@pytest.mark.parametrize(("driver", "day", "words"), [
+    ("535.183.01", "2026-11-21", "driver branch 535 (long-term) has been without support since 2026-06"),
+    ("535.183.01", "2026-06-30", "support of driver branch 535 (long-term) ends in 2026-06"),
+    ("535.183.01", "2025-06-30", ""), ("470.57.02", "2026-11-21", "driver branch 470 is end of life"),
+    ("470.57.02", "2024-01-01", ""), ("R580", "2026-11-21", ""), ("999.1", "2026-11-21", ""),
+])  # fmt: skip
+def test_support_of_a_driver(driver: str, day: str, words: str) -> None:
+    found = [text for _, text in said(ask(torch="2.4.1", gpus=["H100"], drivers=[driver], today=day), "lifecycle")]
+    assert found == [] if not words else words in found[0]
+    twice = ask(torch="2.4.1", gpus=["H100", "A100"], drivers=[driver], today=day)
+    assert len([1 for _, text in said(twice, "lifecycle") if "driver" in text]) == len(found), "once for a branch"
+
+
 def test_every_no_names_its_fact_and_every_rule_is_told_apart() -> None:
     names = [rule.name for rule in rules.ALL]
     assert len(names) == len(set(names)) and all(rule.about.endswith(".") for rule in rules.ALL)

@@ -214,3 +214,27 @@ def test_markers_are_those_of_the_python_that_is_asked() -> None:
     for python in (["--python", "3.10"], ["--python", "py310"], ["--os", "jammy"]):
         assert check("-r", "r.txt", *python)[0] == 3, python
     assert check("-r", "r.txt", "--python", "3.11")[0] == 0
+
+
+def test_one_package_in_two_versions() -> None:
+    """In one file, in two files, and in two steps of a Dockerfile, of which the later one overwrites the earlier."""
+    Path("a.txt").write_text("numpy==1.26.0\nsix==1.16\n")
+    Path("b.txt").write_text("numpy==2.0.0\nsix==1.16\n")
+    Path("c.txt").write_text("torch==2.4.1\ntorch==2.5.0\nnumpy==1.26.0\nnumpy==2.0.0\n")
+    Path("Dockerfile").write_text("FROM debian:12\nRUN pip install numpy==1.26.0\nRUN pip install numpy==2.0.0\n")
+
+    def pins(*read: documents.Document) -> list[tuple[str, str]]:
+        said = asking.question(facts.load(), torch="2.4.1", documents=read).said
+        return [(f.verdict, f.text) for f in said if f.rule == "pins"]
+
+    first, second, both = (documents.of_requirements(Path(name), "3.11") for name in ("a.txt", "b.txt", "c.txt"))
+    assert pins(first, second) == [("no", "two files pin numpy, to 1.26.0 and to 2.0.0: pip refuses them together")]
+    assert pins(both) == [
+        ("no", "numpy is pinned to 1.26.0 and to 2.0.0: pip refuses them together"),
+        ("no", "torch is pinned to 2.4.1 and to 2.5.0: pip refuses them together"),
+    ]
+    text = "numpy is pinned twice, 1.26.0 and 2.0.0: the later one was judged"
+    assert pins(dockerfiles.read(Path("Dockerfile"))) == [("note", text)]
+    with pytest.raises(UsageError) as error:
+        asking.question(facts.load(), packages=["numpy==1.26.0", "numpy==2.0.0", "numpy==1.26"])
+    assert list(error.value.details) == ["numpy is asked to be 1.26.0 and 2.0.0"], "1.26 is 1.26.0"

@@ -14,7 +14,7 @@ from imagekit import cli
 from imagekit.engines import docker_api
 from imagekit.engines.docker_api import Engine
 from imagekit.engines.endpoint import Endpoint
-from imagekit.errors import Surroundings
+from imagekit.errors import Surroundings, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -160,3 +160,13 @@ def test_a_disk_of_another_machine_is_not_looked_at(
         engine = Engine()
         engine.at = Endpoint(host)
         assert (engine.free_disk() is not None) == seen
+
+
+def test_a_name_that_no_image_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = {"/images/bad%20ref/json": (400, b'{"message": "invalid reference format"}')}
+    with server(daemon("26.1.5", bad)) as url:
+        monkeypatch.setenv("DOCKER_HOST", url.replace("http", "tcp"))
+        engine = Engine()
+        assert engine.image("good:1") is None
+        with pytest.raises(UsageError, match="'bad ref' is no name of an image"):
+            engine.image("bad ref")

@@ -29,6 +29,7 @@ ROWS = {
     "torch": "releases",
     "cuda": "toolkits",
     "gpus": "gpus",
+    "drivers": "drivers",
     "os": "systems",
     "constraints": "constraints",
     "recipes": "recipes",
@@ -122,6 +123,21 @@ def test_no_host_of_a_package_index_is_named() -> None:
     hosts = re.compile(r"(?:\b|\.)(?:pypi|pythonhosted|debian|npmjs|ubuntu)\.(?:org|com)\b")
     for path in facts.DATA.glob("*.yaml"):
         assert not hosts.search(path.read_text(encoding="utf-8")), path.name
+
+
+# drivers
+
+
+def test_a_branch_of_the_driver_ends_in_a_month_or_is_over(known: Facts) -> None:
+    assert [int(row.branch) for row in known.drivers] == sorted({int(row.branch) for row in known.drivers})
+    for row in known.drivers:
+        assert bool(row.ends) != bool(row.over), row.branch
+        assert re.fullmatch(r"20\d\d-[01]\d", row.ends) if row.ends else date.fromisoformat(row.over or "")
+        assert row.kind in (None, "long-term", "production", "feature")
+    assert known.driver_branch("535.183.01") is known.driver_branch("535")
+    # every last branch of a GPU has a row
+    last = {gpu.last_driver_branch for gpu in known.gpus if gpu.last_driver_branch}
+    assert all(known.driver_branch(branch) for branch in last)
 
 
 # torch

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from packaging.requirements import Requirement
+from packaging.specifiers import Specifier, SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from imagekit.compat.review import review
 from imagekit.compat.rows import Constraint
@@ -37,7 +39,18 @@ def judge(stack: Stack) -> Iterator[Finding]:
 def _tip(row: Constraint) -> str:
     """What else to ask: what the row needs, unless that is another torch, which is asked for by itself."""
     needs = [need for need in row.needs if canonicalize_name(Requirement(need).name) not in FAMILY]
-    return " and ".join(needs) if needs and len(needs) == len(row.needs) else f"another {row.package}"
+    if needs and len(needs) == len(row.needs):
+        return " and ".join(needs)
+    outside = " or ".join(_OPPOSITE[s.operator] + s.version for s in _ascending(row) if s.operator in _OPPOSITE)
+    return f"{row.package}{outside}" if outside else f"another {row.package}"
+
+
+_OPPOSITE = {"<": ">=", "<=": ">", ">=": "<", ">": "<="}
+
+
+def _ascending(row: Constraint) -> list[Specifier]:
+    """The bounds of the versions that a row is about: what lies outside of them is left alone."""
+    return sorted(SpecifierSet(row.versions), key=lambda specifier: Version(specifier.version.removesuffix(".*")))
 
 
 RULE = Rule(NAME, "Libraries go with this torch, Python and numpy, and with each other.", judge)
