@@ -14,8 +14,9 @@ from imagekit.compat.choose import Choice
 from imagekit.compat.facts import Facts
 from imagekit.compat.nodes import Node
 from imagekit.compat.rules import Finding, Stack
+from imagekit.family import FAMILY
 from imagekit.lock.model import Lock, Package
-from imagekit.resolution import FAMILY, Reason, Resolution, Want
+from imagekit.resolution import Reason, Resolution, Want
 
 
 @dataclass(frozen=True)

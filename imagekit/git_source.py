@@ -11,9 +11,9 @@ from packaging.version import Version as Parsed
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from imagekit import repository
+from imagekit.family import FAMILY
 from imagekit.forms import in_quotes, matching
 from imagekit.profile_fields import AptName, Pep508
-from imagekit.resolution import FAMILY
 from imagekit.strict_yaml import Document
 
 CHOSEN = (*FAMILY, "pip")

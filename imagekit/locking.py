@@ -149,8 +149,8 @@ def _made(resolution: Resolution, site: Site, previous: Lock | None, say: Say, o
                 "the facts refuse these versions", details=view.refused, hint="pin one of them elsewhere"
             )
         known = {want.requirement for want in (*resolution.wants, *resolution.constraints)}
-        more = {want.requirement: want for want in view.wants if want.requirement not in known}
-        held = {want.requirement: want for want in view.holds if want.requirement not in known}
+        more = {need.requirement: need.want() for need in view.wants if need.requirement not in known}
+        held = {need.requirement: need.want() for need in view.holds if need.requirement not in known}
         if more.keys() <= hidden.keys() and held.keys() <= holds.keys():
             for warning in view.warnings:
                 if warning not in resolution.notes:  # those are said already

@@ -16,7 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from imagekit.errors import UsageError, without_logins
-from imagekit.resolution import FAMILY
+from imagekit.family import FAMILY
 
 _FOLLOWS = re.compile(
     r"(nvidia-(cublas|cuda-(cupti|nvrtc|runtime)|cudnn|cufft|cufile|curand|cusolver|cusparse|cusparselt|nccl|nvjitlink|nvshmem|"

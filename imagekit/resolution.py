@@ -6,9 +6,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from imagekit.foundation import Foundation
 
-FAMILY = ("torch", "torchvision", "torchaudio")
-"""torch, and those whose versions follow it (METADATA of their wheels pins it)."""
-
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

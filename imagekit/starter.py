@@ -17,8 +17,8 @@ from packaging.specifiers import SpecifierSet
 from imagekit import profile, requirements
 from imagekit.compat import facts
 from imagekit.errors import UsageError
+from imagekit.family import FAMILY
 from imagekit.requirements import Read
-from imagekit.resolution import FAMILY
 
 _PROFILE = """\
 # What this image is made of. Every key is in docs/profiles.md; `imagekit plan {path}` shows what comes of it.

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
 from imagekit.compat.facts import Facts
 from imagekit.compat.rows import OperatingSystem, Release, Variant
-from imagekit.resolution import Reason
+
+if TYPE_CHECKING:
+    from imagekit.resolution import Reason
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,8 @@ def given_up(choice: Choice, asked: Asked, preferred: Asked, targets: Iterable[s
 
 def reasons(choice: Choice, asked: Asked, preferred: Asked) -> tuple[Reason, ...]:
     """Why each axis is what it is: a wish, the preference, or another than that."""
+    from imagekit.resolution import Reason  # pydantic, a third of the start-up time of what only asks
+
     lost = misses(choice, preferred)
 
     def why(axis: str) -> str:

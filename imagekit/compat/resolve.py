@@ -20,9 +20,10 @@ from imagekit.compat.refuse import refusal, refused_by_fact
 from imagekit.compat.review import Review, review
 from imagekit.compat.rows import Feature
 from imagekit.errors import ImpossibleWish, UsageError
+from imagekit.family import FAMILY
 from imagekit.foundation import Foundation
 from imagekit.profile import Profile, Wishes
-from imagekit.resolution import FAMILY, Resolution, SourceBuild, Want
+from imagekit.resolution import Resolution, SourceBuild, Want
 
 Look = Callable[[str], Foundation | None]
 
@@ -67,7 +68,7 @@ def resolve(
     toolkit = facts.toolkit(choice.variant.cuda)
     variant = choice.variant
     torch_index = "pypi" if variant.pypi_default else "pytorch"
-    placed = [_placed(want, torch_index, variant.name) for want in [*wants, *checked.wants]]
+    placed = [_placed(want, torch_index, variant.name) for want in [*wants, *(need.want() for need in checked.wants)]]
     resolution = Resolution(
         profile=profile.name,
         torch=choice.release.version,
@@ -79,7 +80,7 @@ def resolve(
         glibc=choice.system.glibc,
         base=bases.locked(base, choice.system, base_map or {}, found),
         wants=tuple(placed),
-        constraints=tuple(checked.holds),
+        constraints=tuple(need.want() for need in checked.holds),
         replace={canonicalize_name(a): canonicalize_name(b) for a, b in profile.replace.items()},
         builds=compiled.builds,
         sources=sources.asked(from_git),

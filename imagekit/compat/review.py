@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -11,14 +12,30 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from imagekit.compat.rows import FACT_KEYS, Constraint
-from imagekit.resolution import Want
+
+if TYPE_CHECKING:
+    from imagekit.resolution import Want
+
+
+@dataclass(frozen=True)
+class Need:
+    requirement: str
+    """PEP 508."""
+    why: str
+    """The row that asks for it."""
+
+    def want(self) -> Want:
+        """As it is given to the package resolver."""
+        from imagekit.resolution import Want  # pydantic, which those who only ask do not need
+
+        return Want(requirement=self.requirement, why=self.why)
 
 
 @dataclass
 class Review:
-    wants: list[Want] = field(default_factory=list)
+    wants: list[Need] = field(default_factory=list)
     """Requirements that the facts add."""
-    holds: list[Want] = field(default_factory=list)
+    holds: list[Need] = field(default_factory=list)
     """Ranges that the facts hold a package to."""
     refused: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -51,7 +68,7 @@ def _require(
 ) -> None:
     for need in row.needs:
         name = canonicalize_name(Requirement(need).name)
-        want = Want(requirement=need, why=f"fact {row.id}")
+        want = Need(need, f"fact {row.id}")
         if need in unmet and name in fixed:
             result.refused.append(f"{row.reason} [{row.id}]")
         elif row.effect == "add" and name not in fixed:

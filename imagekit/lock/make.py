@@ -18,10 +18,11 @@ from packaging.version import Version
 
 from imagekit import index
 from imagekit.errors import ImpossibleWish, Surroundings
+from imagekit.family import FAMILY
 from imagekit.lock import sources, standin, uv
 from imagekit.lock.model import Lock, Package, Tool, needs
 from imagekit.lock.sources import Archive
-from imagekit.resolution import FAMILY, Resolution, Want
+from imagekit.resolution import Resolution, Want
 from imagekit.site import Site, tomllib
 from imagekit.wheels import Store
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -336,3 +338,14 @@ def test_every_rule_has_its_line_on_the_page() -> None:
     page = (Path(__file__).parents[2] / "docs/compat.md").read_text()
     named = {line.split("`")[1] for line in page[page.index("## Rules") :].splitlines() if line.startswith("| `")}
     assert named == {rule.name for rule in rules.ALL} | {"indexes", "pins"}
+
+
+def test_a_question_loads_no_pydantic() -> None:
+    """It takes half of the time that a question may take."""
+    program = (
+        "import sys; from imagekit import cli; code = cli.execute(); assert code == 0, code; "
+        "sys.exit('pydantic' in sys.modules)"
+    )
+    for asked in (["compat"], ["compat", "check", "--torch", "2.9", "--gpu", "V100", "--driver", "535.183.01"]):
+        done = subprocess.run([sys.executable, "-c", program, *asked], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (asked, done.stderr)

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from imagekit.compat.review import review
 from imagekit.compat.rows import Constraint
-from imagekit.resolution import FAMILY
+from imagekit.family import FAMILY
 
 from .rule import Finding, Rule, Stack
 
