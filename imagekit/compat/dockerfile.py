@@ -35,6 +35,7 @@ def read(path: Path) -> Document:
         where, rest = f"{path.name}:{number}", _expanded(rest, values)
         if word == "FROM":
             image, *name = [part for part in rest.split() if not part.startswith("--")] or [""]
+            image = _LOGIN.sub("***@", image)
             known = known or bool(image)
             found = copy.deepcopy(stages[image.lower()]) if image.lower() in stages else Document(base=image)
             if len(name) == 2 and name[0].upper() == "AS":
@@ -51,6 +52,8 @@ def read(path: Path) -> Document:
     return found.end()
 
 
+_LOGIN = re.compile(r"^[^/@\s]+:[^/@\s]*@(?!sha256:)")
+"""What is no part of a name of an image, and would be shown."""
 _HERE = re.compile(r"<<-?([\"']?)(\w+)\1")
 
 

@@ -5,6 +5,9 @@ The passwords are not those of `imagekit.site.hide`: loading that package takes 
 
 from __future__ import annotations
 
+import codecs
+import functools
+import itertools
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -22,13 +25,24 @@ def lines(stream: BinaryIO) -> Iterator[str]:
     Of a line that wrote over itself with carriage returns, as progress bars do, the last state.
     """
     rest = b""
-    while block := stream.read(_BLOCK):
+    for block in _utf8(stream):
         *whole, rest = (rest + block).split(b"\n")
         for line in whole:
             yield _last(line).decode(errors="replace")
         rest = _last(rest) + (b"\r" if rest.endswith(b"\r") else b"")
     if rest:
         yield _last(rest).decode(errors="replace")
+
+
+def _utf8(stream: BinaryIO) -> Iterator[bytes]:
+    """The blocks of a stream; of UTF-16 with a byte order mark, which PowerShell's > writes, as UTF-8."""
+    first = stream.read(_BLOCK)
+    blocks = itertools.chain([first], iter(functools.partial(stream.read, _BLOCK), b""))
+    start = first[2:1024]
+    if first[:2] not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or 4 * start.count(0) < len(start):
+        return (block for block in blocks if block)
+    decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+    return (decoder.decode(block).encode(errors="replace") for block in blocks)
 
 
 def _last(line: bytes) -> bytes:

@@ -164,6 +164,7 @@ def test_no_utf_8_and_no_text() -> None:
 
 @given(st.binary())
 def test_any_bytes_are_read(content: bytes) -> None:
+    content = content.removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff")  # the marks of another encoding
     seen = find.search(text.lines(io.BytesIO(content)))
     assert seen.lines == len(content.split(b"\n")) - (content == b"" or content.endswith(b"\n"))
     assert seen.last.isprintable() or "\t" in seen.last
@@ -240,3 +241,14 @@ def test_the_known_error_of_a_failed_check() -> None:
     assert known.endswith(": imagekit diagnose libcuda") and told.index(known) < told.index(
         "ERROR  timing: not finished after 60 s"
     )
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_log_of_powershell(encoding: str) -> None:
+    """UTF-16 with its mark; also where a block ends in the middle of a character."""
+    log = "".join(f"line {n} \N{GRINNING FACE}\r\n" for n in range(9000)) + "RuntimeError: CUDA out of memory.\r\n"
+    seen = of_bytes("\ufeff".encode(encoding) + log.encode(encoding))
+    assert seen[0] == "line 0 \N{GRINNING FACE}" and len(seen) == 9001
+    assert seen[-1] == "RuntimeError: CUDA out of memory."
+    assert of_bytes("\ufeff".encode(encoding)) == []
+    assert "CUDA out of memory" in of_bytes("\ufeffCUDA out of memory".encode(encoding) + b"\x00")[0]

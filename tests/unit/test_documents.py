@@ -238,3 +238,12 @@ def test_one_package_in_two_versions() -> None:
     with pytest.raises(UsageError) as error:
         asking.question(facts.load(), packages=["numpy==1.26.0", "numpy==2.0.0", "numpy==1.26"])
     assert list(error.value.details) == ["numpy is asked to be 1.26.0 and 2.0.0"], "1.26 is 1.26.0"
+
+
+@pytest.mark.parametrize(("line", "base"), [
+    ("me:secret@registry.example/torch:2.4", "***@registry.example/torch:2.4"),
+    ("ubuntu:22.04@sha256:" + "a" * 64, "ubuntu:22.04@sha256:" + "a" * 64), ("nvidia/cuda:12.1.1-base-ubuntu22.04",) * 2,
+])  # fmt: skip
+def test_a_login_in_a_from_is_not_shown(line: str, base: str) -> None:
+    Path("Dockerfile").write_text(f"FROM {line}\n")
+    assert dockerfiles.read(Path("Dockerfile")).base == base
