@@ -67,11 +67,12 @@ def _replace(path: Path, content: str) -> None:
         beside.write_text(content, encoding="utf-8")
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise Surroundings(
             f"the facts cannot be written: {error.strerror}",
             hint="they are part of the installed imagekit; --dry-run only shows what is new",
         ) from None
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _edits(change: Change, rows: dict[str, Any], text: str, source: str) -> Iterable[Edit]:
@@ -88,7 +89,8 @@ def _edits(change: Change, rows: dict[str, Any], text: str, source: str) -> Iter
         variants = _value(row, "variants")
         later = [v for v in variants.value if Version(_value(v, "cuda").value) > Version(change.row.cuda)]
         start = _line(later[0], text) if later else _after(variants, text)[0]
-        yield (start, start, _block(_variant(change.row, source) | {"note": NOTE}, 6))
+        new = _variant(change.row, source, _value(row, "glibc").value)
+        yield (start, start, _block(new | {"note": NOTE}, 6))
         return
     row = next(v for v in _value(row, "variants").value if _value(v, "name").value == variant[0]) if variant else row
     indent = " " * (8 if variant else 4)
@@ -110,7 +112,8 @@ def _release(row: Release, source: str) -> dict[str, Any]:
     return known | {"sources": [source], "note": NOTE, "variants": variants}
 
 
-def _variant(row: Variant, source: str, glibc: str = "") -> dict[str, Any]:
+def _variant(row: Variant, source: str, glibc: str) -> dict[str, Any]:
+    """`glibc`: that of its release, which need not be said again."""
     known = _known(row, leave=("sources", "note"))
     if known["glibc"] == glibc:
         del known["glibc"]
