@@ -138,8 +138,7 @@ def refresh(indexes: tuple[str, ...], thorough: bool, dry_run: bool, site: str |
         return
     for line in (*report.lines(found.changes), *found.diff):
         print(line)
-    done = "written to" if written else "nothing was written to" if found.diff else "nothing is new for"
-    print(f"{found.builds} builds of torch on {' and '.join(asked)}; {done} {data_file.FILE}", file=sys.stderr)
+    print(report.summary(found, asked, written), file=sys.stderr)
 
 
 def _no_empty(context: click.Context) -> None:

@@ -19,9 +19,14 @@ from imagekit.site import Site
 def refresh(known: Facts, site: Site, folder: Path, indexes: tuple[str, ...], day: str, thorough: bool) -> Refreshed:
     """What the indexes have that `known` does not, and the text of `folder`'s torch.yaml with it. Nothing is written.
 
+    An installed imagekit has its facts compiled and no torch.yaml: then there is no text.
+
     `day` (ISO) is cited as the source of what is new. Raises Surroundings where an index does not answer.
     """
     reader = Reader(site, known)
     found = tuple(compare.changes(reader, indexes, thorough))
-    before = (folder / data_file.FILE).read_text(encoding="utf-8")
+    file = folder / data_file.FILE
+    if not file.exists():
+        return Refreshed(found, "", "", reader.builds)
+    before = file.read_text(encoding="utf-8")
     return Refreshed(found, before, data_file.updated(before, found, day, indexes), reader.builds)

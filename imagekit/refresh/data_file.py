@@ -69,7 +69,7 @@ def _replace(path: Path, content: str) -> None:
     except OSError as error:
         raise Surroundings(
             f"the facts cannot be written: {error.strerror}",
-            hint="they are part of the installed imagekit; --dry-run only shows what is new",
+            hint="--dry-run only shows what is new",
         ) from None
     finally:
         beside.unlink(missing_ok=True)

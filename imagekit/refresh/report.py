@@ -18,7 +18,7 @@ class Refreshed:
     changes: tuple[Change, ...]
     before: str
     after: str
-    """The text of torch.yaml, now and with what is new in it."""
+    """The text of torch.yaml, now and with what is new in it; empty where there is none."""
     builds: int
     """How many builds of torch the indexes list."""
 
@@ -31,6 +31,18 @@ class Refreshed:
 
 def lines(changes: Iterable[Change]) -> list[str]:
     return [f"{change.kind:<8} {change.where:<20} {change.text}" for change in changes]
+
+
+def summary(found: Refreshed, indexes: tuple[str, ...], written: bool) -> str:
+    """One line; for an installed imagekit what its user can do."""
+    new = any(change.kind in ("new", "more") for change in found.changes)
+    if not new:
+        done = f"nothing is new for {FILE}"
+    elif not found.before:
+        done = "an installed imagekit keeps its facts: a newer one may have this, --allow-unknown builds it now"
+    else:
+        done = f"{'written' if written else 'nothing was written'} to {FILE}"
+    return f"{found.builds} builds of torch on {' and '.join(indexes)}; {done}"
 
 
 def as_json(found: Refreshed, written: bool) -> dict[str, Any]:

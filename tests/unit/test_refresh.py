@@ -353,6 +353,22 @@ def test_compiled_facts_stay_compiled(
     assert (data / facts_load.COMPILED).stat().st_mtime_ns >= (data / data_file.FILE).stat().st_mtime_ns
 
 
+def test_an_installed_imagekit_keeps_its_facts(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its wheel has facts.json alone."""
+    (data / facts_load.COMPILED).write_text(facts.compile_json(data))
+    for path in data.glob("*.yaml"):
+        path.unlink()
+    mirror(tmp_path, FACTS.releases)
+    code, out, err = verb(monkeypatch, capsys, "compat", "refresh")
+    assert code == 0
+    assert out.startswith("new      torch/2.15.0")
+    assert "---" not in out
+    assert "an installed imagekit keeps its facts" in err
+    assert [path.name for path in data.iterdir()] == [facts_load.COMPILED]
+
+
 def test_an_index_that_is_not_there_is_an_error_and_nothing_is_written(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
