@@ -106,8 +106,10 @@ class Document:
 
     def end(self) -> Document:
         if self.free:
-            count = f"{self.free} requirement{'s have' if self.free > 1 else ' has'} no exact version"
-            self.findings.append(Finding("pins", "note", f"{count}: what they become tomorrow cannot be judged"))
+            count = "requirements have" if self.free > 1 else "requirement has"
+            become = "they become" if self.free > 1 else "it becomes"
+            text = f"{self.free} {count} no exact version: what {become} tomorrow cannot be judged"
+            self.findings.append(Finding("pins", "note", text))
         return self
 
 
