@@ -21,8 +21,15 @@ from imagekit.site import Site, origin
 TIMEOUT = 60
 """Seconds without a byte."""
 
+PAGE = 100_000_000
+"""Bytes of a page, unpacked: the largest that are known have a quarter of it."""
+
 RETRIES = 3
 """Of a request that got no answer at all."""
+
+
+class NoAnswer(Surroundings):
+    """Nothing came from the index at all: what is asked next will not come either."""
 
 
 def session(retries: int = RETRIES) -> requests.Session:
@@ -119,10 +126,15 @@ def files(
         if not Path(unquote(urlsplit(url).path)).is_dir():
             raise _missing(site, name, package)
         return parse(get(site, name, url + "index.html").decode(errors="replace"), "text/html", url)
-    with own or session() as one:
-        answer = _ask(site, name, url, variant, "GET", one, missing=package, timeout=timeout, accept=ACCEPT)
+    with (
+        own or session() as one,
+        _ask(
+            site, name, url, variant, "GET", one, missing=package, timeout=timeout, accept=ACCEPT, stream=True
+        ) as answer,
+    ):
+        text = _bounded(answer, name, PAGE).decode(errors="replace")
     try:
-        found = parse(answer.content.decode(errors="replace"), answer.headers.get("Content-Type", ""), answer.url)
+        found = parse(text, answer.headers.get("Content-Type", ""), answer.url)
     except ValueError as error:
         raise Surroundings(f"the index {name} answers for {package} with a damaged page: {error}") from None
     if not found:
@@ -139,26 +151,36 @@ def part(site: Site, name: str, url: str, variant: str, span: str, own: requests
     An index that sends whole files only is asked for one of up to `limit` bytes, and nothing is read of a larger one:
     Surroundings, as for every other trouble.
     """
-    if url.startswith("file:"):
-        return _cut(get(site, name, url), span)
-    with _ask(site, name, url, variant, "GET", own, stream=True, span=span) as answer:
-        whole = answer.status_code != 206
-        if whole and int(answer.headers.get("Content-Length") or limit + 1) > limit:
-            raise Surroundings(f"the index {name} sends no parts of a file (RFC 9110, Range)")
-        got = b""
-        try:
-            for block in answer.iter_content(1 << 16):
-                got += block
-                if len(got) > limit:
-                    raise Surroundings(f"the index {name} sends more of a file than was asked for")
-        except requests.RequestException as error:
-            raise Surroundings(f"the index {name} broke off in the middle ({type(error).__name__})") from None
-    return _cut(got, span) if whole else got
-
-
-def _cut(whole: bytes, span: str) -> bytes:
     first, _, last = span.partition("-")
+    if url.startswith("file:"):
+        path = Path(unquote(urlsplit(url).path))
+        try:
+            with path.open("rb") as file:
+                file.seek(int(first) if first else max(0, file.seek(0, 2) - int(last)))
+                return file.read(min(limit, int(last) - int(first) + 1) if first else min(limit, int(last)))
+        except OSError as error:
+            raise Surroundings(f"a local index has no {path.name}: {error.strerror}") from None
+    with _ask(site, name, url, variant, "GET", own, stream=True, span=span) as answer:
+        size = answer.headers.get("Content-Length", "")
+        if answer.status_code == 206:
+            return _bounded(answer, name, limit)
+        if not size.isdecimal() or len(size) > 9 or int(size) > limit:
+            raise Surroundings(f"the index {name} sends no parts of a file (RFC 9110, Range)")
+        whole = _bounded(answer, name, limit)
     return whole[int(first) : int(last) + 1] if first else whole[-int(last) :]
+
+
+def _bounded(answer: requests.Response, name: str, limit: int) -> bytes:
+    """What a server sends, up to `limit` bytes. Raises Surroundings."""
+    got = bytearray()
+    try:
+        for block in answer.iter_content(1 << 16):
+            got += block
+            if len(got) > limit:
+                raise Surroundings(f"the index {name} sends more than {limit // 1_000_000} MB where less is due")
+    except requests.RequestException as error:
+        raise Surroundings(f"the index {name} broke off in the middle ({type(error).__name__})") from None
+    return bytes(got)
 
 
 def _ask(
@@ -177,16 +199,16 @@ def _ask(
             proxies={"http": proxy, "https": proxy} if proxy else None, headers=headers,
         )  # fmt: skip
     except requests.exceptions.ProxyError:
-        raise Surroundings(
+        raise NoAnswer(
             f"the proxy to the index {name} does not answer", hint="imagekit site shows proxy.http and proxy.https"
         ) from None
     except requests.exceptions.SSLError:
-        raise Surroundings(
+        raise NoAnswer(
             f"the index {name}: its certificate is not trusted (SSLError)",
             hint="name the CA bundle: tls.ca in imagekit.toml, or SSL_CERT_FILE; imagekit site shows what applies",
         ) from None
     except requests.RequestException as error:
-        raise Surroundings(
+        raise NoAnswer(
             f"the index {name} does not answer ({type(error).__name__})", hint="imagekit site shows the indexes"
         ) from None
     if answer.ok:

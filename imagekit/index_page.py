@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import date
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
@@ -30,13 +31,37 @@ class Listed:
 
 
 def parse(text: str, kind: str, address: str) -> list[Listed]:
-    """The distribution files on a page at `address`; `kind` is its Content-Type. Raises ValueError for broken JSON."""
+    """The distribution files on a page at `address`; `kind` is its Content-Type. Raises ValueError for broken JSON.
+
+    Links that lead nowhere are left out, as are those from the web to files of this machine.
+    """
     if "json" in kind:
-        return _json(text, address)
-    parser = _Anchors()
-    parser.feed(text)
-    found = [_listed(address, attributes) for attributes in parser.found]
+        try:
+            given = _json(text)
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+    else:
+        parser = _Anchors()
+        parser.feed(text)
+        given = parser.found
+    found = []
+    for attributes in given:
+        url = _url(address, attributes["href"])
+        if url:
+            found.append(_listed(url, attributes))
     return [one for one in found if one.name.endswith(_ENDINGS)]
+
+
+def _url(address: str, link: str) -> str:
+    """Absolute, without a fragment; "" for what is no address of a file."""
+    try:
+        url = urldefrag(urljoin(address, link)).url
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return ""
+    allowed = ("http", "https", "file") if urlsplit(address).scheme == "file" else ("http", "https")
+    return url if parts.scheme in allowed and unquote(parts.path).isprintable() else ""
 
 
 class _Anchors(HTMLParser):
@@ -50,32 +75,38 @@ class _Anchors(HTMLParser):
             self.found.append(given)
 
 
-def _listed(address: str, given: dict[str, str]) -> Listed:
-    url = urldefrag(urljoin(address, given["href"])).url
+def _listed(url: str, given: dict[str, str]) -> Listed:
     return Listed(
         name=unquote(urlsplit(url).path.rsplit("/", 1)[-1]),
         url=url,
         requires_python=given.get("data-requires-python", ""),
-        uploaded=given.get("data-upload-time", "")[:10],
+        uploaded=_day(given.get("data-upload-time", "")),
         yanked="data-yanked" in given,
         # the second is the first name of it, which some indexes still use
         metadata=bool({given.get("data-core-metadata"), given.get("data-dist-info-metadata")} - {None, "false"}),
     )
 
 
-def _json(text: str, address: str) -> list[Listed]:
+def _day(time: str) -> str:
+    try:
+        return date.fromisoformat(time[:10]).isoformat()
+    except ValueError:
+        return ""
+
+
+def _json(text: str) -> list[dict[str, str]]:
+    """The files of a page of PEP 691 as anchors of PEP 503 have them."""
     page: Any = json.loads(text)
     files = page.get("files") if isinstance(page, dict) else None
     if not isinstance(files, list) or not all(isinstance(file, dict) and file.get("url") for file in files):
         raise ValueError("it is not a page of PEP 691")
     return [
-        Listed(
-            name=str(file.get("filename") or ""),
-            url=urldefrag(urljoin(address, str(file["url"]))).url,
-            requires_python=str(file.get("requires-python") or ""),
-            uploaded=str(file.get("upload-time") or "")[:10],
-            yanked=bool(file.get("yanked")),
-            metadata=bool(file.get("core-metadata") or file.get("dist-info-metadata")),
-        )
+        {
+            "href": str(file["url"]),
+            "data-requires-python": str(file.get("requires-python") or ""),
+            "data-upload-time": str(file.get("upload-time") or ""),
+            **({"data-yanked": ""} if file.get("yanked") else {}),
+            **({"data-core-metadata": "true"} if file.get("core-metadata") or file.get("dist-info-metadata") else {}),
+        }
         for file in files
     ]

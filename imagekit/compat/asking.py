@@ -36,13 +36,20 @@ def question(
     problems: list[str] = []
     said: list[Finding] = []
     pins: dict[str, str] = {}
+    axes: dict[str, str] = {}
+    given = {"torch": torch, "CUDA": cuda, "Python": python, "base": base}
     compiled = None
     read = functools.partial(_read, problems)
     for document in documents:
+        own = {"torch": document.torch, "CUDA": document.cuda, "Python": document.python, "base": document.base}
+        for axis, value in own.items():
+            if value and not given[axis] and axes.setdefault(axis, value) != value:
+                text = f"two files ask for {axis} {axes[axis]} and {value}: the first one was judged"
+                said.append(Finding("pins", "no", text, "pip", f"one {axis}"))
         torch, cuda = torch or document.torch, cuda or document.cuda
         python, base, os = python or document.python, base or document.base, os or document.os
         for name, pinned in document.pins.items():
-            if pins.setdefault(name, pinned) != pinned:
+            if Version(pins.setdefault(name, pinned)) != Version(pinned):
                 text = f"two files pin {name}, to {pins[name]} and to {pinned}: pip refuses them together"
                 said.append(Finding("pins", "no", text, "pip", f"one version of {name}"))
         said += document.findings

@@ -82,14 +82,16 @@ class Document:
         elif name == "torch" and not re.fullmatch(r"\d+\.\d+(\.\d+)?(\+cu\d{3})?", pins[0]):
             text = f"torch {pins[0]} is none that the facts can judge: a release for CUDA is 2.9.1 or 2.9.1+cu128"
             self.findings.append(Finding("pins", "unknown", text, "torch"))
-        elif name == "torch":
-            self.torch = pins[0]
         else:
-            version = pins[0].partition("+")[0]
-            if self.pins.get(name, version) != version:
-                text = f"{name} is pinned twice, {self.pins[name]} and {version}: the later one was judged"
+            version = pins[0] if name == "torch" else pins[0].partition("+")[0]
+            before = self.torch if name == "torch" else self.pins.get(name, "")
+            if before and Version(before) != Version(version):
+                text = f"{name} is pinned twice, {before} and {version}: the later one was judged"
                 self.findings.append(Finding("pins", "note", text))
-            self.pins[name] = version
+            if name == "torch":
+                self.torch = version
+            else:
+                self.pins[name] = version
 
     def unread(self, where: str, what: str) -> None:
         """Something that installs, of which this cannot tell what."""

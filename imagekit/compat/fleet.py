@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from imagekit.compat import inventory, nodes
@@ -31,17 +32,33 @@ def targets(profile: Profile, fleet: tuple[Node, ...], facts: Facts) -> tuple[No
     Raises UsageError that lists everything which is no pool, no GPU or no file of nodes.
     """
     known = {node.name: node for node in fleet}
-    found: dict[str, Node] = {}
+    found: list[Node] = []
     problems = []
     for entry in profile.targets:
         try:
-            found |= {node.name: node for node in _nodes(entry, known, Path(profile.folder or "."), facts)}
+            found += _nodes(entry, known, Path(profile.folder or "."), facts)
         except UsageError as error:
             said = f"{error.message}; {error.hint}" if error.hint else error.message
             problems.append(f"{profile.places.get('targets', profile.name)}: {said}")
     if problems:
         raise UsageError("targets: cannot be read", details=problems, hint="imagekit site shows the pools of the fleet")
-    return tuple(found.values())
+    return tuple(_told_apart(list(dict.fromkeys(found)), known))
+
+
+def _told_apart(found: list[Node], known: Mapping[str, Node]) -> Iterator[Node]:
+    """Each under a name of its own: a file may have one GPU with two drivers, and call it as a pool is called."""
+    taken: set[str] = set(known)
+    for node in found:
+        if node == known.get(node.name):
+            yield node
+            continue
+        with_driver = f"{node.name} (driver {node.driver})" if node.driver and "driver" not in node.name else node.name
+        alone = sum(other.name == node.name for other in found) == 1
+        names = [node.name] if alone else []
+        names += [with_driver, *(f"{with_driver} #{number}" for number in range(2, len(found) + 2))]
+        name = next(name for name in names if name not in taken)
+        taken.add(name)
+        yield replace(node, name=name)
 
 
 def _nodes(entry: str | Machine, known: Mapping[str, Node], folder: Path, facts: Facts) -> Iterator[Node]:

@@ -21,8 +21,8 @@ def refusal(
     meets = best(facts, wishes, preferences)
     asked = [("torch", wishes.torch), ("CUDA", wishes.cuda), ("Python", wishes.python), ("base", wishes.suite)]
     lines = ["", *_column("asked", [f"{f'{name} {value}':<16} --{name.lower()}" for name, value in asked if value])]
-    lines += _column("" if wishes != Asked() else "asked", [_target(node) for node in targets])
-    lines += _column("facts", said(facts, wishes) if meets is None else _not_there(facts, meets, targets))
+    lines += _column("" if wishes != Asked() else "asked", _few([_target(node) for node in targets]))
+    lines += _column("facts", said(facts, wishes) if meets is None else _few(_not_there(facts, meets, targets)))
     found = nearest(facts, wishes, preferences, more=more)
     lines += ["", "what works, nearest first"] if found else []
     for number, (choice, broken) in enumerate(found, 1):
@@ -34,14 +34,17 @@ def refusal(
 
 
 def refused_by_fact(
-    facts: Facts, choice: Choice, wishes: Asked, why: Sequence[str], versions: Mapping[str, str]
-) -> ImpossibleWish:
+    facts: Facts, choice: Choice, wishes: Asked, why: Sequence[str], versions: Mapping[str, str],
+    targets: tuple[Node, ...],
+) -> ImpossibleWish:  # fmt: skip
     """A choice that a fact about packages refuses; `versions`: those that were asked, besides torch."""
     asked = replace(wishes, torch=choice.release.version)
-    found = answer(Question(asked, dict(versions)), facts).offers
+    found = answer(Question(asked, dict(versions), targets), facts).offers
     lines = ["", "what works, nearest first"] if found else []
     for number, offer in enumerate(found, 1):
-        lines += _offer(str(number), options(offer.choice, asked, offer.changes), price(facts, offer.choice))
+        # a torch alone means the build that pip takes
+        changes = offer.changes if offer.choice.variant.pypi_default else ("cuda", *offer.changes)
+        lines += _offer(str(number), options(offer.choice, asked, changes), price(facts, offer.choice))
     return ImpossibleWish("the facts refuse this", details=[*why, *lines, *([""] if found else [])])
 
 
@@ -56,7 +59,7 @@ def _split(facts: Facts, wishes: Asked, preferences: Asked, targets: tuple[Node,
     axes = tuple(axis for axis in ("torch", "cuda", "suite") if axis != "suite" or wishes.suite or _suites(parts) > 1)
     lines = ["", f"or {len(parts)} images, which together run on all targets"] if parts else []
     for part in parts:
-        lines += _offer("", options(part.choice, Asked(), axes), ", ".join(node.name for node in part.targets))
+        lines += _offer("", options(part.choice, Asked(), axes), ", ".join(_few([node.name for node in part.targets])))
     return lines
 
 
@@ -68,6 +71,14 @@ def _not_there(facts: Facts, choice: Choice, targets: tuple[Node, ...]) -> list[
     """Why the best choice for the versions that were asked does not run on the targets."""
     found = (fit for node in targets for fit in fits(node, choice.release, choice.variant, facts))
     return [f"{fit.text}   [{fit.fact}]" for fit in found if fit.verdict == "no"]
+
+
+FEW = 10
+"""Lines about targets that a refusal has."""
+
+
+def _few(lines: list[str]) -> list[str]:
+    return lines if len(lines) <= FEW else [*lines[: FEW - 1], f"and {len(lines) - FEW + 1} more"]
 
 
 def _offer(number: str, ask: str, about: str) -> list[str]:
@@ -128,7 +139,7 @@ def options(choice: Choice, wishes: Asked, broken: tuple[str, ...], suite: str =
         "suite": choice.system.suite,
     }  # fmt: skip
     axes = [axis for axis in AXES if getattr(wishes, axis) or axis in broken]
-    words = [change for change in broken if change not in AXES]
+    words = _few([change for change in broken if change not in AXES])
     start = {"torch": "--torch ", "cuda": "--cuda ", "python": "--python ", "suite": suite}
     return "; ".join([" ".join(start[axis] + value[axis] for axis in axes or ["torch", "cuda"]), *words])
 

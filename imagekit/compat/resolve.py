@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 from collections.abc import Callable, Mapping
@@ -64,7 +65,7 @@ def resolve(
     apt = _apt(profile, choice, features, base)
     checked = _review(facts, choice, apt, wants)
     if checked.refused:
-        raise refused_by_fact(facts, choice, asked, checked.refused, _pins(wants))
+        raise refused_by_fact(facts, choice, asked, checked.refused, _pins(wants), targets)
     toolkit = facts.toolkit(choice.variant.cuda)
     variant = choice.variant
     torch_index = "pypi" if variant.pypi_default else "pytorch"
@@ -186,6 +187,9 @@ def _wants(
     asked += [("--with", line) for line in wishes.packages]
     follow = {"torchvision": release.torchvision, "torchaudio": release.torchaudio}
     problems = []
+    twice = _twice(wishes.packages)
+    if twice:
+        raise UsageError("--with asks for one package twice", details=twice)
     for why, line in asked:
         try:
             requirement = Requirement(line)
@@ -248,6 +252,17 @@ def _review(facts: Facts, choice: Choice, apt: tuple[str, ...], wants: list[Want
         versions |= {"triton": pins[0]} if pins else {}
     about = {"python": choice.system.python, "cuda": choice.variant.cuda, "glibc": choice.system.glibc}
     return review(facts.constraints, versions, about, apt, tuple(versions))
+
+
+def _twice(lines: tuple[str, ...]) -> list[str]:
+    """Wishes for one package that are not the same."""
+    seen: dict[str, str] = {}
+    for line in lines:
+        with contextlib.suppress(InvalidRequirement):  # which is said with the others
+            name = canonicalize_name(Requirement(line).name)
+            if seen.setdefault(name, line) != line:
+                seen[name] = f"{seen[name]} and {line}"
+    return [said for said in seen.values() if said not in lines]
 
 
 def _pins(wants: list[Want]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from imagekit.compat.rows import Release, Variant
+from imagekit.errors import Surroundings
 from imagekit.refresh.listing import Build
 from imagekit.refresh.metadata import Unreadable
 from imagekit.refresh.reading import Reader
@@ -50,6 +51,9 @@ def changes(reader: Reader, indexes: tuple[str, ...], thorough: bool = False) ->
     seen = _Seen(
         reader.on_pypi() if "pypi" in indexes else {}, reader.on_pytorch() if "pytorch" in indexes else {}
     )  # fmt: skip
+    for name, builds in (("pypi", seen.pypi), ("pytorch", any(seen.pytorch.values()))):
+        if name in indexes and not builds:
+            raise Surroundings(f"the index {name} lists no build of torch", hint="imagekit site shows the indexes")
     oldest = Version(facts.releases[0].version)
     versions = {release.version for release in facts.releases} | set(seen.pypi)
     versions |= {version for builds in seen.pytorch.values() for version in builds}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from packaging.tags import Tag
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from imagekit.index_page import Listed
@@ -47,18 +47,19 @@ class Build:
 
 
 def wheels(files: Iterable[Listed], package: str) -> Iterator[Wheel]:
-    """Those that this machine-independent reading takes: no pre-release, not yanked, not free-threaded."""
+    """Those of releases (2.9.1) for Linux on x86_64: not yanked, not free-threaded. One for each Python of a file."""
     for file in files:
         try:
             name, version, _, tags = parse_wheel_filename(file.name)
-        except InvalidWheelFilename:
+        except ValueError:  # no name of a wheel, or a number in it that is longer than a number may be
             continue
         fitting = [tag for tag in tags if _fits(tag)]
-        if name != canonicalize_name(package) or not fitting or file.yanked or version.is_prerelease:
+        final = re.fullmatch(r"\d{1,3}\.\d{1,3}\.\d{1,3}", version.public)
+        if name != canonicalize_name(package) or not fitting or file.yanked or not final:
             continue
-        python = re.fullmatch(r"cp3(\d+)", fitting[0].interpreter)
         glibc = min(filter(None, map(_glibc, fitting)), key=Version, default=None)
-        yield Wheel(version.public, version.local or "", f"3.{python[1]}" if python else "", glibc, file)
+        for python in sorted({_python(tag) for tag in fitting}):
+            yield Wheel(version.public, version.local or "", python, glibc, file)
 
 
 def builds(files: Iterable[Listed], variant: str) -> dict[str, Build]:
@@ -88,6 +89,11 @@ def _fits(tag: Tag) -> bool:
     return system and not tag.abi.endswith("t") and "musl" not in tag.platform
 
 
+def _python(tag: Tag) -> str:
+    found = re.fullmatch(r"cp3(\d{1,2})", tag.interpreter)
+    return f"3.{found[1]}" if found else ""
+
+
 def _glibc(tag: Tag) -> str | None:
-    exact = re.fullmatch(r"manylinux_(\d+)_(\d+)_x86_64", tag.platform)
+    exact = re.fullmatch(r"manylinux_(\d)_(\d{1,2})_x86_64", tag.platform)
     return f"{exact[1]}.{exact[2]}" if exact else _GLIBC.get(tag.platform.partition("_")[0])

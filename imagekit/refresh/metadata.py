@@ -33,6 +33,9 @@ _PIECE = 1 << 17
 _LARGEST = 100_000
 """Bytes of METADATA, packed. That of torch has 10 000."""
 
+_TRIES = 3
+"""Entries called METADATA that are looked at: a wheel has one, and one may be in all pieces."""
+
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _END = struct.Struct("<4s4H2LH")
@@ -52,26 +55,41 @@ class Metadata:
     requires: tuple[Requirement, ...]
 
     def needs(self, name: str) -> Requirement | None:
-        """The requirement of a package, without those of extras."""
-        of_it = [r for r in self.requires if canonicalize_name(r.name) == name]
-        return next((r for r in of_it if not (r.marker and "extra" in str(r.marker))), None)
+        """The one requirement of a package on Linux; None without one, and where Pythons have different ones."""
+        of_it = [r for r in self.requires if canonicalize_name(r.name) == name and _holds(r)]
+        return of_it[0] if len(of_it) == 1 else None
 
     def pin(self, pattern: str) -> str | None:
-        """The version of the one exact pin (==) of a package whose normalised name is `pattern`; None without one."""
-        for requirement in self.requires:
-            if re.fullmatch(pattern, canonicalize_name(requirement.name)):
-                pins = [s.version for s in requirement.specifier if s.operator == "=="]
-                return pins[0] if len(pins) == 1 and "*" not in pins[0] else None
-        return None
+        """The one version that a package, whose normalised name is `pattern`, is pinned to (==); None without one."""
+        of_it = [r for r in self.requires if re.fullmatch(pattern, canonicalize_name(r.name)) and _holds(r)]
+        pins = {s.version for r in of_it for s in r.specifier if s.operator == "==" and "*" not in s.version}
+        return pins.pop() if len(pins) == 1 else None
+
+
+_PYTHONS = [f"3.{minor}" for minor in range(7, 20)]
+
+
+def _holds(requirement: Requirement) -> bool:
+    """Whether a requirement is one of Linux on x86_64 for any Python, without extras."""
+    linux = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"}
+    marker = requirement.marker
+    return marker is None or any(
+        marker.evaluate({**linux, "python_version": python, "python_full_version": f"{python}.0", "extra": ""})
+        for python in _PYTHONS
+    )
 
 
 def read(site: Site, name: str, variant: str, package: str, wheel: Listed, own: requests.Session) -> Metadata:
     """The metadata of a wheel of `package` that the index `name` lists. Raises Unreadable, Surroundings."""
-    raw = b""
-    if wheel.metadata:
-        raw = index.part(site, name, f"{wheel.url}.metadata", variant, f"0-{LIMIT - 1}", own, LIMIT)
-    else:
-        raw = _inside(site, name, variant, wheel, own)
+    try:
+        if wheel.metadata:
+            raw = index.part(site, name, f"{wheel.url}.metadata", variant, f"0-{LIMIT - 1}", own, LIMIT)
+        else:
+            raw = _inside(site, name, variant, wheel, own)
+    except (index.NoAnswer, Unreadable):
+        raise
+    except Surroundings as error:  # of this file; others may be better
+        raise Unreadable(f"{wheel.name}: {error.message}") from None
     fields, _ = parse_email(raw)
     return _checked(fields, name, package, wheel)
 
@@ -80,6 +98,7 @@ def _inside(site: Site, name: str, variant: str, wheel: Listed, own: requests.Se
     def part(span: str) -> bytes:
         return index.part(site, name, wheel.url, variant, span, own, LIMIT)
 
+    tried = 0
     for piece in _pieces(part):
         for entry in re.finditer(rb"PK\x01\x02", piece):
             head = piece[entry.start() : entry.start() + _ENTRY.size]
@@ -87,7 +106,8 @@ def _inside(site: Site, name: str, variant: str, wheel: Listed, own: requests.Se
                 continue
             _, _, _, _, method, _, _, crc, packed, _, named, *_, offset = _ENTRY.unpack(head)
             file = piece[entry.start() + _ENTRY.size :][:named]
-            if re.fullmatch(rb"[^/]+\.dist-info/METADATA", file) and packed <= _LARGEST:
+            if re.fullmatch(rb"[^/]+\.dist-info/METADATA", file) and packed <= _LARGEST and tried < _TRIES:
+                tried += 1
                 # the local header may have extra fields that the directory has not
                 content = _unpacked(part(f"{offset}-{offset + _LOCAL.size + named + packed + 1000}"), packed, method)
                 if zlib.crc32(content) == crc:
@@ -124,10 +144,13 @@ def _checked(fields: RawMetadata, name: str, package: str, wheel: Listed) -> Met
     distribution, version, *_ = wheel.name.split("-")
     said = canonicalize_name(fields.get("name", "")), fields.get("version", "").replace("-", "_")
     if said != (package, version) or canonicalize_name(distribution) != package:
-        raise Unreadable(f"the index {name}: {wheel.name} says that it is {said[0] or 'nothing'} {said[1]}")
+        raise Unreadable(f"the index {name}: {wheel.name} says that it is {said[0] or 'nothing'} {said[1]}"[:200])
     try:
         python = str(SpecifierSet(fields.get("requires_python", "")))
         requires = tuple(Requirement(line) for line in fields.get("requires_dist", []))
     except (InvalidRequirement, InvalidSpecifier) as error:
-        raise Unreadable(f"the index {name}: the metadata of {wheel.name} is damaged: {error}") from None
+        why = str(error).splitlines()[0]
+        raise Unreadable(f"the index {name}: the metadata of {wheel.name} is damaged: {why}"[:200]) from None
+    if "===" in python or any(requirement.url for requirement in requires):
+        raise Unreadable(f"the index {name}: the metadata of {wheel.name} has a URL or an arbitrary version (===)")
     return Metadata(fields.get("version", ""), python, requires)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from imagekit.errors import without_logins
 from imagekit.refresh.compare import Change
 from imagekit.refresh.data_file import FILE
 
@@ -30,7 +31,9 @@ class Refreshed:
 
 
 def lines(changes: Iterable[Change]) -> list[str]:
-    return [f"{change.kind:<8} {change.where:<20} {change.text}" for change in changes]
+    """A line each. What strangers wrote is in them: nothing for a terminal to obey, and no logins."""
+    said = (f"{change.kind:<8} {change.where:<20} {change.text}" for change in changes)
+    return [without_logins("".join(c if c.isprintable() else "?" for c in line)) for line in said]
 
 
 def summary(found: Refreshed, indexes: tuple[str, ...], written: bool) -> str:

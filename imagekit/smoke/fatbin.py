@@ -63,8 +63,8 @@ def of(content: mmap.mmap | bytes) -> Code:
             if at + CONTAINER.size <= end:
                 _, version, header, size = CONTAINER.unpack_from(content, at)
                 if (version, header) == (1, CONTAINER.size):
-                    after = at + header + size
-                    _count(found, content, at + header, min(after, end))
+                    after = min(at + header + size, end)
+                    _count(found, content, at + header, after)
             at = content.find(MAGIC, after, end)
     return found
 
@@ -73,6 +73,8 @@ def _count(found: Code, content: mmap.mmap | bytes, at: int, end: int) -> None:
     machine, ptx = set(), set()
     while at + ENTRY.size <= end:
         kind, _, header, size, *_, number = ENTRY.unpack_from(content, at)
+        if number > 999:
+            return  # no architecture, and so no container
         if kind == 2:
             machine.add(f"sm_{number}")
         elif kind == 1:
@@ -94,14 +96,24 @@ def _sections(content: mmap.mmap | bytes) -> list[tuple[int, int]]:
         (table,) = struct.unpack_from("<Q", content, 40)
         size, count, names = struct.unpack_from("<3H", content, 58)
         heads = [struct.unpack_from("<IIQQQQ", content, table + number * size) for number in range(count)]
-        found = []
+        found: set[tuple[int, int]] = set()
         for name, _, _, _, start, length in heads:
             at = heads[names][4] + name
             if bytes(content[at : content.find(b"\0", at)]).decode("ascii", "replace") in SECTIONS:
-                found.append((start, min(start + length, len(content))))
-    except (struct.error, IndexError):
+                found.add((start, min(start + length, len(content))))
+    except (struct.error, IndexError, OverflowError, ValueError):
         return []
-    return found or ([(0, 0)] if count else [])
+    return _apart(found) if found else [(0, 0)] if count else []
+
+
+def _apart(ranges: set[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Without what lies in another one: a file that says one section often is read once."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        start = max(start, found[-1][1]) if found else start
+        if start < end:
+            found.append((start, end))
+    return found
 
 
 def libraries(folder: Path) -> Iterator[tuple[str, Code]]:

@@ -185,3 +185,18 @@ def test_what_a_fact_refuses_has_ways_out() -> None:
     assert ways[0].startswith("--torch 2.3.1")
     assert any(way.startswith("--torch 2.4.1; deepspeed>=0.14.4") for way in ways)
     assert resolve(load("base"), Wishes(torch="2.3.1", packages=("deepspeed==0.9.5",))).torch == "2.3.1"
+
+
+def test_a_way_out_by_another_build_names_its_cuda() -> None:
+    asked = ("bitsandbytes==0.40.0",)
+    with pytest.raises(ImpossibleWish, match="the facts refuse this") as error:
+        resolve(load("base"), Wishes(torch="2.9", packages=asked))
+    assert any("--torch 2.7.1 --cuda 11.8" in line for line in error.value.details)
+    assert resolve(load("base"), Wishes(torch="2.7.1", cuda="11.8", packages=asked)).variant == "cu118"
+    assert any("another bitsandbytes" in line for line in error.value.details), "its neighbours are refused, too"
+
+
+def test_one_package_is_wished_once() -> None:
+    with pytest.raises(UsageError, match="one package twice") as error:
+        resolve(load("base"), Wishes(packages=("numpy==1.26.0", "six", "NumPy==2.0.0", "six")))
+    assert list(error.value.details) == ["numpy==1.26.0 and NumPy==2.0.0"]

@@ -233,6 +233,15 @@ def test_one_package_in_two_versions() -> None:
         ("no", "numpy is pinned to 1.26.0 and to 2.0.0: pip refuses them together"),
         ("no", "torch is pinned to 2.4.1 and to 2.5.0: pip refuses them together"),
     ]
+    Path("d.txt").write_text("numpy==1.26\ntorch==2.1.0\n")
+    Path("e.txt").write_text("torch==2.4.0\n")
+    third, fourth = (documents.of_requirements(Path(name), "3.11") for name in ("d.txt", "e.txt"))
+    assert pins(first, third) == [], "1.26 is 1.26.0"
+    assert pins(third, fourth) == [], "--torch is stronger than both"
+    found = asking.question(facts.load(), documents=[third, fourth]).said
+    assert [f.text for f in found] == ["two files ask for torch 2.1.0 and 2.4.0: the first one was judged"]
+    (line,) = documents.of_freeze(["torch==2.4.0", "torch==2.5.0"]).findings
+    assert line.text == "torch is pinned twice, 2.4.0 and 2.5.0: the later one was judged"
     text = "numpy is pinned twice, 1.26.0 and 2.0.0: the later one was judged"
     assert pins(dockerfiles.read(Path("Dockerfile"))) == [("note", text)]
     with pytest.raises(UsageError) as error:

@@ -209,3 +209,36 @@ def test_a_gpu_that_nobody_knows_is_said_and_in_nobodys_way() -> None:
     nodes = pools({"new": Pool(gpu="Z9000", driver="999.1")}, facts.load())
     r = resolved("new", nodes=nodes)
     assert "new: the facts do not know the GPU 'Z9000', so nobody compared" in r.notes
+
+
+def test_one_gpu_with_two_drivers_is_two_targets() -> None:
+    """As a file of nodes has them, or two files, in any order; and what is called as a pool is called is another."""
+
+    def nodes(*drivers: str) -> str:
+        labels = [
+            {"nvidia.com/gpu.product": "H100", "nvidia.com/cuda.driver-version.full": driver} for driver in drivers
+        ]
+        return json.dumps({"items": [{"metadata": {"labels": one}} for one in labels]})
+
+    for name, drivers in (("old", ["450.80.02"]), ("new", ["580.65.06"]), ("mixed", ["450.80.02", "580.65.06"])):
+        Path(f"{name}.json").write_text(nodes(*drivers))
+    for targets in (["mixed"], ["old", "new"], ["new", "old"]):
+        with pytest.raises(ImpossibleWish, match=r"H100 \(driver 450\.80\.02\)"):
+            resolved(*(f"{{nodes: {name}.json}}" for name in targets), nodes=(), torch="2.15", base="distro:trixie")
+    pool = pools({"H100": Pool(gpu="K80", driver="450.80.02")}, facts.load())
+    with pytest.raises(ImpossibleWish, match="target H100"):
+        resolved("H100", "{nodes: new.json}", nodes=pool, torch="2.9")
+    assert resolved("{gpu: H100}", "{gpu: H100}", "{nodes: new.json}", nodes=()).torch == "2.4.1"
+
+
+def test_hundreds_of_targets_are_told_in_a_few_lines() -> None:
+    many = {f"p{n}": Pool(gpu=gpu, driver="535.54.03") for n, gpu in enumerate(["K80", "B200", "H100"] * 40)}
+    with pytest.raises(ImpossibleWish) as error:
+        resolved(*many, nodes=pools(many, facts.load()))
+    assert len(str(error.value).splitlines()) < 45 and "and 111 more" in str(error.value)
+
+
+def test_ways_out_of_a_fact_run_on_the_targets() -> None:
+    with pytest.raises(ImpossibleWish, match="the facts refuse this") as error:
+        resolved("b200", packages=("xformers==0.0.20",))  # type: ignore[arg-type]
+    assert "--torch 2.0.1" not in "".join(line for line in error.value.details if "without" not in line)

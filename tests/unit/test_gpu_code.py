@@ -197,3 +197,27 @@ def test_what_is_compiled_is_told_apart_from_the_facts() -> None:
     found = Compiled({TORCH: (("sm_90",), ())}).into(choice)
     assert found.variant.gpu_architectures == ("sm_90",)
     assert Compiled({"x.so": (("sm_90",), ())}).into(choice) is choice
+
+
+def _huge(content: bytes, at: int, number: int = 2**64 - 1) -> bytes:
+    damaged = bytearray(content)
+    struct.pack_into("<Q", damaged, at, number)
+    return bytes(damaged)
+
+
+def test_hostile_files_are_read_to_their_end() -> None:
+    plain = elf({".nv_fatbin": fat_binary(80)})
+    table = struct.unpack_from("<Q", plain, 40)[0]
+    for damaged in (
+        _huge(plain, 40), _huge(plain, 40, 2**63), _huge(plain, table + 64 + 24), _huge(plain, table + 64 + 32),
+        _huge(plain, table + 2 * 64 + 24, 2**64 - 10), _huge(fat_binary(80), 8), _huge(fat_binary(80), 16 + 8),
+    ):  # fmt: skip
+        assert fatbin.of(damaged).modules <= 1
+    assert fatbin.of(fat_binary(4_294_967_295)).modules == 0
+    # one section said sixty thousand times
+    many = bytearray(plain)
+    struct.pack_into("<3H", many, 58, 0, 65_535, 0)
+    assert fatbin.of(bytes(many)).modules <= 1
+    same = elf({".nv_fatbin": fat_binary(80) * 2, **{f".n{n}": b"" for n in range(3)}})
+    assert fatbin._apart({(0, 10), (5, 20), (0, 10), (20, 30), (25, 26)}) == [(0, 10), (10, 20), (20, 30)]
+    assert fatbin.of(same).modules == 2

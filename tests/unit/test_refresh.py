@@ -297,6 +297,57 @@ def test_a_build_whose_metadata_is_another_ones_is_no_build(tmp_path: Path) -> N
     assert "says that it is torch 2.15.9" in change.text
 
 
+@pytest.mark.parametrize("version", ["2.16", "2.15.0.0", "1!2.16.0", "2.15.0.post1", "9" * 4400 + ".0.0"])
+def test_versions_that_no_release_has_are_not_read(tmp_path: Path, version: str) -> None:
+    the_site = mirror(tmp_path, FACTS.releases)
+    name = f"torch-{version}-cp313-cp313-manylinux_2_28_x86_64.whl"
+    with (tmp_path / "pypi/simple/torch/index.html").open("a") as page:
+        page.write(f'<a href="{name}">{name}</a>\n')
+    assert found(FACTS, the_site) == []
+
+
+def test_a_wheel_for_several_pythons_is_for_all_of_them(tmp_path: Path) -> None:
+    (wheel, *_) = wheels(NEXT, NEXT.pypi_variant, local=False)
+    both = dataclasses.replace(wheel, tag="cp311.cp312.cp313-none-manylinux_2_28_x86_64")
+    (change,) = found(FACTS, mirror(tmp_path, FACTS.releases, [both]))
+    assert isinstance(change.row, Release)
+    assert change.row.pythons == ("3.11", "3.12", "3.13")
+
+
+def test_what_other_systems_and_pythons_need_is_no_fact(tmp_path: Path) -> None:
+    (wheel, *_) = wheels(NEXT, NEXT.pypi_variant, local=False)
+    requires = [line for line in wheel.requires if not line.startswith(("triton", "nvidia-cudnn"))]
+    requires += ['triton==1.0; sys_platform == "darwin"', 'triton==3.9.0; sys_platform == "linux"']
+    requires += ['nvidia-cudnn-cu13==9.1; python_version < "3.12"', 'nvidia-cudnn-cu13==9.9; python_version >= "3.12"']
+    changed = dataclasses.replace(wheel, requires=tuple(requires))
+    (change,) = found(FACTS, mirror(tmp_path, FACTS.releases, [changed]))
+    assert isinstance(change.row, Release)
+    assert change.row.triton == 'triton==3.9.0; sys_platform == "linux"'
+    assert change.row.pypi_variant.cudnn is None, "two for two Pythons"
+
+
+@pytest.mark.parametrize("line", ["triton @ https://bob:s3cret@intern.example/t.whl", "x @ file:///etc/passwd"])
+def test_addresses_in_metadata_are_not_taken(tmp_path: Path, line: str) -> None:
+    (wheel, *_) = wheels(NEXT, NEXT.pypi_variant, local=False)
+    changed = dataclasses.replace(wheel, requires=(*wheel.requires, line))
+    (change,) = found(FACTS, mirror(tmp_path, FACTS.releases, [changed]))
+    assert change.kind == "left"
+    assert "s3cret" not in change.text
+
+
+def test_nothing_of_a_stranger_moves_the_terminal() -> None:
+    (line,) = refresh.report.lines([Change("left", "torch/9", "tor\x1b[31mch\x07 https://bob:s3cret@h/x")])
+    assert line.isprintable()
+    assert "s3cret" not in line
+
+
+def test_an_index_without_torch_is_not_up_to_date(tmp_path: Path) -> None:
+    the_site = mirror(tmp_path, FACTS.releases)
+    (tmp_path / "pypi/simple/torch/index.html").write_text("<html></html>")
+    with pytest.raises(Surroundings, match="the index pypi lists no build of torch"):
+        found(FACTS, the_site)
+
+
 # --- the verb
 
 

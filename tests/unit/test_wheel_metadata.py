@@ -203,3 +203,47 @@ def test_metadata_that_unpacks_to_too_much() -> None:
         pytest.raises(Unreadable, match="neither end"),
     ):
         read(url)
+
+
+def test_a_page_of_the_web_names_no_file_of_this_machine() -> None:
+    links = [
+        "file:///dev/zero", "file:///a%00b.whl", "http://[::1/x.whl", "http://127.0.0.1:99999/x.whl", "http://h:abc/x.whl",
+        "javascript:x.whl", "http://bob:s3cret@ho\N{CARE OF}st/x.whl",
+    ]  # fmt: skip
+    page = "".join(f'<a href="{link}">{FILE}</a>' for link in links) + PAGE
+    with serving(wheel(files=3), page) as (url, _):
+        assert read(url).version == "9.9.0", "the one that is left"
+    listed = [{"filename": FILE, "url": link} for link in links]
+    with (
+        serving(b"", json.dumps({"files": listed}), "application/vnd.pypi.simple.v1+json") as (url, _),
+        pytest.raises(Surroundings, match="lists no files"),
+    ):
+        read(url)
+
+
+def test_a_page_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "PAGE", 1_000_000)
+    with serving(b"", "x" * 3_000_000) as (url, _), pytest.raises(Surroundings, match="sends more than 1 MB"):
+        read(url)
+    deep = "[" * 200_000
+    with (
+        serving(b"", deep, "application/vnd.pypi.simple.v1+json") as (url, _),
+        pytest.raises(Surroundings, match="damaged page"),
+    ):
+        read(url)
+
+
+def test_a_zip_of_many_entries_is_not_asked_about_all_of_them() -> None:
+    entry = metadata._ENTRY.pack(b"PK\x01\x02", 0, 0, 0, 0, 0, 0, 1, 10, 10, 20, 0, 0, 0, 0, 0, 0)
+    with serving((entry + b"a.dist-info/METADATA") * 1900, PAGE) as (url, sent):
+        with pytest.raises(Unreadable, match="neither end"):
+            read(url)
+        assert len(sent.ranges) < 10
+
+
+def test_a_missing_file_beside_one_wheel_is_that_wheels_trouble() -> None:
+    page = PAGE.replace("<a ", '<a data-core-metadata="true" ').replace(
+        FILE, "torch-9.9.1-cp313-cp313-linux_x86_64.whl"
+    )
+    with serving(b"", page) as (url, _), pytest.raises(Unreadable, match=r"torch-9\.9\.1"):
+        read(url)

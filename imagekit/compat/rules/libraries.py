@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from packaging.requirements import Requirement
-from packaging.specifiers import Specifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 from imagekit.compat.review import review
 from imagekit.compat.rows import Constraint
@@ -27,7 +26,7 @@ def judge(stack: Stack) -> Iterator[Finding]:
             continue  # which distribution packages there are was not said
         view = review((row,), versions, about, (), tuple(versions))
         if view.refused:
-            yield Finding(NAME, "no", row.reason, row.id, _tip(row))
+            yield Finding(NAME, "no", row.reason, row.id, _tip(row, stack.facts.constraints, versions, about))
         elif view.warnings:
             yield Finding(NAME, "note", row.reason, row.id)
         elif view.wants:
@@ -36,21 +35,20 @@ def judge(stack: Stack) -> Iterator[Finding]:
             )
 
 
-def _tip(row: Constraint) -> str:
-    """What else to ask: what the row needs, unless that is another torch, which is asked for by itself."""
+def _tip(
+    row: Constraint, rows: Iterable[Constraint], versions: Mapping[str, str], about: Mapping[str, str]
+) -> str:  # fmt: skip
+    """What else to ask: what the row needs, unless that is another torch, which is asked for by itself; or the first
+    version that the row is not about, where no other row refuses that."""
     needs = [need for need in row.needs if canonicalize_name(Requirement(need).name) not in FAMILY]
     if needs and len(needs) == len(row.needs):
         return " and ".join(needs)
-    outside = " or ".join(_OPPOSITE[s.operator] + s.version for s in _ascending(row) if s.operator in _OPPOSITE)
-    return f"{row.package}{outside}" if outside else f"another {row.package}"
-
-
-_OPPOSITE = {"<": ">=", "<=": ">", ">=": "<", ">": "<="}
-
-
-def _ascending(row: Constraint) -> list[Specifier]:
-    """The bounds of the versions that a row is about: what lies outside of them is left alone."""
-    return sorted(SpecifierSet(row.versions), key=lambda specifier: Version(specifier.version.removesuffix(".*")))
+    bounds = [bound for bound in SpecifierSet(row.versions) if bound.operator == "<"]
+    for bound in bounds:
+        others = {**versions, row.package: bound.version}
+        if not review(rows, others, about, (), tuple(others)).refused:
+            return f"{row.package}>={bound.version}"
+    return f"another {row.package}"
 
 
 RULE = Rule(NAME, "Libraries go with this torch, Python and numpy, and with each other.", judge)
