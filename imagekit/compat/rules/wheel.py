@@ -12,7 +12,8 @@ NAME = "wheel"
 def judge(stack: Stack) -> Iterator[Finding]:
     release, variant = stack.choice.release, stack.choice.variant
     where = "the one on PyPI" if variant.pypi_default else "on PyTorch's own index"
-    promise = "" if variant.official else ", without a promise of PyTorch's"
+    announced = variant.official
+    promise = "" if announced else ", without a promise of PyTorch's" if announced is False else ", promised or not"
     libraries = [f"{name} {version}" for name, version in (("cuDNN", variant.cudnn), ("NCCL", variant.nccl)) if version]
     brings = f"; it brings {' and '.join(libraries)}" if libraries else ""
     yield Finding(
