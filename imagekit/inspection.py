@@ -128,6 +128,7 @@ def lines(of: Inspection) -> list[str]:
             f"{profile}{suffix}, lock {label.get('lock', '')[:19]}, imagekit {label.get('version', '?')}",
         ),
         ("stack", _stack(of)),
+        *([("UNKNOWN", label["unknown"])] if "unknown" in label else []),
         ("runs on", _runs_on(of)),
         *([("not on", ", ".join(lacking))] if (lacking := _newer(of)) else []),
         ("proven", _proven(of)),

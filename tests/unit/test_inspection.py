@@ -143,3 +143,9 @@ def test_an_image_that_is_not_there() -> None:
     engine.image = lambda _: None  # type: ignore[assignment,method-assign,return-value]
     with pytest.raises(UsageError, match="the engine has no image"):
         inspection.inspect(engine, "a:b")
+
+
+def test_a_torch_that_no_fact_chose_is_loud() -> None:
+    of = inspection.inspect(Engine({**LABELS, "unknown": "torch 2.16.0 is not in the facts of 2026-11-20"}), "a:b")
+    assert any(line.startswith("UNKNOWN   torch 2.16.0 is not in the facts") for line in inspection.lines(of))
+    assert not any("UNKNOWN" in line for line in inspection.lines(inspection.inspect(Engine(), "a:b")))
