@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from imagekit.doctor import examination
+from imagekit.doctor.check import Finding
 from imagekit.doctor.host import Host, Ran, Space
 from imagekit.engines.docker_api import unreachable
 from imagekit.engines.look import Look
@@ -260,3 +262,33 @@ def mixed(module_version: str, library: str, said: str = MISMATCH, on_disk: str 
 def bare(**changes: Any) -> Fake:
     """A build machine without a GPU."""
     return Fake({"/proc/cpuinfo": CPU_V3, **bus()}, **changes)
+
+
+def examined(of: Host) -> list[Finding]:
+    return list(examination.examine(of))
+
+
+def one(check: Any, of: Host, name: str = "") -> Finding:
+    found = [finding for finding in check(of) if not name or finding.name == name]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def bad(findings: list[Finding]) -> list[str]:
+    return [f"{finding.name} {finding.status}" for finding in findings if finding.status in ("WARN", "FAIL")]
+
+
+def labelled(**labels: str) -> dict[str, Any]:
+    every = {"profile": "video-llm", "torch": "2.4.1", "cuda": "12.1", "min-driver": "525.60.13"}
+    every |= {"gpu-architectures": "sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90", "cpu-level": "x86-64-v3", **labels}
+    return {
+        "Id": "sha256:1", "RepoTags": ["pytorch:2.4.1-cuda12.1-video-llm", "pytorch:2.4.1-cuda12.1"],
+        "Labels": {f"io.imagekit.{key}": value for key, value in every.items()},
+    }  # fmt: skip
+
+
+def node(driver_version: str, name: str, mebibytes: int, capability: str, **changes: Any) -> Fake:
+    answer = smi(driver_version, name, mebibytes, 1)
+    return hgx_h100(files={**module(driver_version), **changes.pop("files", {})}, commands={
+        "nvidia-smi -q -x": answer, "nvidia-smi --query-gpu=compute_cap --format=csv,noheader": f"{capability}\n",
+    }, engine=docker(images=(labelled(),)), **changes)  # fmt: skip
