@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from imagekit.diagnose import answer
 
-STAGES = ("static", "cpu", "gpu")
+STAGES = ("static", "cpu", "deep", "gpu", "multi-gpu")
 
 
 @dataclass(frozen=True)

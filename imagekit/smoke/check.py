@@ -14,7 +14,11 @@ from typing import Any
 
 Figures = dict[str, Any]
 
-STAGES = ("static", "cpu", "gpu")
+STAGES = ("static", "cpu", "deep", "gpu", "multi-gpu")
+"""In the order in which they run: `static` runs no code of the stack but its imports, `deep` takes minutes."""
+
+USUAL = ("static", "cpu", "gpu", "multi-gpu")
+"""What runs unless stages are named; `deep` is for the night."""
 
 ALL = "*"
 """In `covers`: the check looks at every locked distribution."""
@@ -57,6 +61,12 @@ class Image:
     root: Path = Path("/opt/imagekit")
     venv: Path = Path("/opt/venv")
     packages: tuple[Package, ...] = field(default=())
+    locked: bool = True
+    """Whether imagekit built it, so that there is a lock to compare with. False: `packages` is what is installed."""
+    model: Path | None = None
+    """A user's own weights (`--model`), a folder that transformers can load."""
+    clip: Path | None = None
+    """A user's own video (`--clip`)."""
 
     @classmethod
     def load(cls, root: Path, venv: Path) -> Image:
@@ -128,6 +138,8 @@ class Check:
     """Whether the image claims this at all. A check that does not apply is left out of the report."""
     limit: float = 60.0
     """Seconds after which it is killed."""
+    needs: tuple[str, ...] = ()
+    """What must be there besides what its stage needs, names in needs.py; without it the check is skipped."""
     about: str = ""
     """What a user would suffer; for the documentation. The first line of the file's docstring."""
 

@@ -1,43 +1,83 @@
-"""Is there a GPU here? Asked of the driver, so that the answer does not depend on the torch under test."""
+"""Which GPUs are here? Asked of the driver, so that the answer does not depend on the torch under test."""
 
 from __future__ import annotations
 
 import ctypes
+import json
 import os
+from dataclasses import dataclass
+from functools import cache
 
 NO_DEVICE = 100
 """CUDA_ERROR_NO_DEVICE"""
 
+COMPUTE_MAJOR, COMPUTE_MINOR = 75, 76
+"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR"""
 
-def absent() -> str:
-    """Why no GPU can be used here; empty when one can.
 
-    Asked in a process of its own: once CUDA has been started in a process, its forks cannot use it.
-    """
+@dataclass(frozen=True)
+class Gpus:
+    absent: str = ""
+    """Why none can be used; empty when one can."""
+    names: tuple[str, ...] = ()
+    """As the driver names them, with their architecture: NVIDIA H100 80GB HBM3 (sm_90)."""
+    driver: str = ""
+    """550.54.15; empty when NVML does not tell."""
+
+
+@cache
+def here() -> Gpus:
+    """Asked once, in a process of its own: after CUDA has been started in a process, its forks cannot use it."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            os.write(write, _ask_driver().encode())
+            os.write(write, json.dumps(_ask_driver().__dict__).encode())
         finally:
             os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as answer:
-        reason = answer.read().decode()
+        said = answer.read()
     _, status = os.waitpid(pid, 0)
-    return "no GPU here (the driver library crashed)" if os.WIFSIGNALED(status) else reason
+    if os.WIFSIGNALED(status) or not said:
+        return Gpus("no GPU here (the driver library crashed)")
+    found = json.loads(said)
+    return Gpus(found["absent"], tuple(found["names"]), found["driver"])
 
 
-def _ask_driver() -> str:
+def _ask_driver() -> Gpus:
     try:
-        driver = ctypes.CDLL("libcuda.so.1")
+        cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return "no GPU here"
-    code = driver.cuInit(0)
+        return Gpus("no GPU here")
+    code = cuda.cuInit(0)
     if code == NO_DEVICE:
-        return "no GPU here"
+        return Gpus("no GPU here")
     if code:
-        return f"no GPU here (cuInit returned {code})"
+        return Gpus(f"no GPU here (cuInit returned {code})")
     count = ctypes.c_int()
-    driver.cuDeviceGetCount(ctypes.byref(count))
-    return "" if count.value else "no GPU here"
+    cuda.cuDeviceGetCount(ctypes.byref(count))
+    names = tuple(_name(cuda, number) for number in range(count.value))
+    return Gpus("" if names else "no GPU here", names, _driver())
+
+
+def _name(cuda: ctypes.CDLL, number: int) -> str:
+    device, text = ctypes.c_int(), ctypes.create_string_buffer(128)
+    cuda.cuDeviceGet(ctypes.byref(device), number)
+    cuda.cuDeviceGetName(text, len(text), device)
+    numbers = []
+    for attribute in (COMPUTE_MAJOR, COMPUTE_MINOR):
+        value = ctypes.c_int()
+        cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        numbers.append(str(value.value))
+    return f"{text.value.decode(errors='replace')} (sm_{''.join(numbers)})"
+
+
+def _driver() -> str:
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return ""
+    text = ctypes.create_string_buffer(96)
+    told = nvml.nvmlInit_v2() == 0 and nvml.nvmlSystemGetDriverVersion(text, len(text)) == 0
+    return text.value.decode(errors="replace") if told else ""

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import checks, gpu, own
-from .check import ALL, STAGES, Check, Image, warn
+from . import checks, needs, own
+from .check import ALL, STAGES, USUAL, Check, Image, warn
 from .isolate import Result, run_all
 
 NOT_PROVEN = 5
@@ -56,8 +56,9 @@ def _choose(image: Image, options: argparse.Namespace) -> list[Check]:
         names = ", ".join(check.name for check in claimed)
         print(f"smoke: this image has no check {', '.join(unknown)}; it has: {names}", file=sys.stderr)
         raise SystemExit(2)
-    stages = options.stage or STAGES
-    return [c for c in claimed if c.stage in stages and (not options.check or c.name in options.check)]
+    if options.check:
+        return [c for c in claimed if c.name in options.check and (not options.stage or c.stage in options.stage)]
+    return [c for c in claimed if c.stage in (options.stage or USUAL)]
 
 
 def _set_limits() -> None:
@@ -113,10 +114,8 @@ def _prove(image: Image, chosen: Sequence[Check], options: argparse.Namespace, r
         mine = [check for check in chosen if check.stage == stage]
         if static_failed and not options.keep_going:
             results = _skipped(mine, "static failed; --keep-going runs them")
-        elif stage == "gpu" and mine:
-            results = _gpu_stage(mine, image, require=options.require_gpu)
         else:
-            results = run_all(mine, image, at_once=min(2, os.cpu_count() or 1))
+            results = _run(mine, stage, image, require_gpu=options.require_gpu)
         for result in results:
             os.write(report, (replace(result, covers=covers[result.check]).line() + "\n").encode())
             bad = bad or result.status in BAD
@@ -129,16 +128,19 @@ def _skipped(mine: Sequence[Check], reason: str) -> Iterator[Result]:
         yield Result(check.name, check.stage, "SKIP", reason=reason)
 
 
-def _gpu_stage(mine: Sequence[Check], image: Image, *, require: bool) -> Iterator[Result]:
-    """GPU checks run one after another: together they would measure each other's memory and time."""
-    absent = gpu.absent()
-    if not absent:
-        yield from run_all(mine, image, at_once=1)
-    elif not require:
-        yield from _skipped(mine, absent)
-    else:
-        for check in mine:
-            yield Result(check.name, check.stage, "FAIL", found=absent, expected="a GPU (--require-gpu)")
+def _run(mine: Sequence[Check], stage: str, image: Image, *, require_gpu: bool) -> Iterator[Result]:
+    possible = []
+    for check in mine:
+        missing = needs.missing(check, image)
+        if not missing:
+            possible.append(check)
+        elif require_gpu and needs.lacks_gpu(check, image):
+            yield Result(check.name, check.stage, "FAIL", found=missing, expected="a GPU (--require-gpu)")
+        else:
+            yield Result(check.name, check.stage, "SKIP", reason=missing)
+    # GPU checks run one after another: together they would measure each other's memory and time
+    at_once = 1 if stage in needs.OF_STAGE else min(2, os.cpu_count() or 1)
+    yield from run_all(possible, image, at_once=at_once)
 
 
 def covered(check: Check, image: Image) -> tuple[str, ...]:
