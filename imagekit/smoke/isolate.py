@@ -1,4 +1,4 @@
-"""Each check in a process of its own: what crashes, hangs or prints in there stays in there."""
+"""Each check in a process of its own: what crashes, hangs, prints or eats memory in there stays in there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import json
 import os
+import select
 import shutil
 import signal
 import sys
@@ -20,6 +21,12 @@ from typing import Any
 from .check import Check, Failure, Figures, Image, Skip, shorten
 
 PR_SET_PDEATHSIG = 1
+
+PASSED_ON, LOUDEST, TAIL = 2**16, 2**24, 2000
+"""Bytes of a check's output: what goes on to stderr, what it is stopped for, what the report of a bad one quotes."""
+
+FIRST_VICTIM = "1000"
+"""For /proc/self/oom_score_adj: when memory runs out, the kernel ends a check and not the program that reports it."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +44,21 @@ class Result:
     fix: str = ""
     on_gpu: str = ""
     reason: str = ""
+    said: str = ""
+    """The last that a bad check printed."""
+    peak_mb: int = 0
+    """The most memory that its process had, pages shared with others included."""
     covers: tuple[str, ...] = ()
+    key: str = ""
+    """What the result depends on, as a digest (results.py); empty where it holds for this run only."""
+    proven: str = ""
+    """Since when, for a result that was not made now."""
 
     def line(self) -> str:
         return json.dumps(self.__dict__, default=str)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Child:
     """A running check."""
 
@@ -51,70 +66,122 @@ class Child:
     pid: int
     started: float
     folder: Path
+    pipe: int
+    """Where its output can be read."""
+    printed: int = 0
+    """Bytes so far."""
+    tail: bytes = b""
 
     @property
     def deadline(self) -> float:
         return self.started + self.check.limit
 
+    def listen(self) -> None:
+        """Take what it has printed."""
+        with contextlib.suppress(BlockingIOError):
+            while text := os.read(self.pipe, 2**16):
+                rest = max(0, PASSED_ON - self.printed)
+                sys.stderr.buffer.write(text[:rest])
+                sys.stderr.flush()
+                self.printed += len(text)
+                self.tail = (self.tail + text)[-TAIL:]
+                if self.printed > LOUDEST:
+                    return
+
 
 def run_all(checks: Iterable[Check], image: Image, at_once: int) -> Iterator[Result]:
-    """Run checks, at most `at_once` together, and yield results as they come.
-
-    SIGCHLD is blocked and waited for, so no time is lost in polling and threads of imported libraries cannot take it.
-    """
+    """Run checks, at most `at_once` together, and yield results as they come."""
     waiting, running = list(checks), dict[int, Child]()
-    old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    with _alarm() as alarm:
+        try:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    child = _start(waiting.pop(0), image)
+                    running[child.pid] = child
+                patience = max(0.0, min(child.deadline for child in running.values()) - time.monotonic())
+                pipes = [child.pipe for child in running.values() if not _mute(child)]
+                select.select([alarm, *pipes], [], [], min(patience, 1.0))
+                with contextlib.suppress(BlockingIOError):
+                    os.read(alarm, 512)
+                yield from _finished(running)
+        finally:
+            for child in running.values():
+                _kill(child)
+                os.waitpid(child.pid, 0)
+                _clear(child)
+
+
+@contextlib.contextmanager
+def _alarm() -> Iterator[int]:
+    """A pipe that can be read as soon as a child ends, whichever thread of a library the signal reaches."""
+    read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    old_handler = signal.signal(signal.SIGCHLD, lambda *_: None)
+    old_fd = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                child = _start(waiting.pop(0), image, old_mask)
-                running[child.pid] = child
-            patience = max(0.0, min(child.deadline for child in running.values()) - time.monotonic())
-            signal.sigtimedwait({signal.SIGCHLD}, min(patience, 1.0))
-            yield from _finished(running)
+        yield read
     finally:
-        for child in running.values():
-            _kill(child)
-            os.waitpid(child.pid, 0)
-            shutil.rmtree(child.folder, ignore_errors=True)
-        signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
+        signal.set_wakeup_fd(old_fd)
+        signal.signal(signal.SIGCHLD, old_handler)
+        os.close(read)
+        os.close(write)
+
+
+def _mute(child: Child) -> bool:
+    """Whether the child has closed its output: such a pipe is always ready, and would keep us busy."""
+    poll = select.poll()
+    poll.register(child.pipe, select.POLLIN)
+    return any(event & select.POLLHUP and not event & select.POLLIN for _, event in poll.poll(0))
 
 
 def _finished(running: dict[int, Child]) -> Iterator[Result]:
     for child in list(running.values()):
-        pid, status = os.waitpid(child.pid, os.WNOHANG)
-        hung = pid == 0 and time.monotonic() >= child.deadline
-        if hung:
+        child.listen()
+        pid, status, used = os.wait4(child.pid, os.WNOHANG)
+        ending = "" if pid else _forced(child)
+        if ending:
             _kill(child)
-            os.waitpid(child.pid, 0)
-        if pid or hung:
+            pid, status, used = os.wait4(child.pid, 0)
+        if pid:
             del running[child.pid]
             _kill(child)
-            result = _verdict(child, "timeout" if hung else _ending(status))
-            shutil.rmtree(child.folder, ignore_errors=True)
+            if not ending:
+                child.listen()
+            result = _verdict(child, ending or _ending(status), used.ru_maxrss // 1024)
+            _clear(child)
             yield result
+
+
+def _forced(child: Child) -> str:
+    """Why a check has to be ended; empty when it may go on."""
+    if child.printed > LOUDEST:
+        return f"it printed more than {LOUDEST // 2**20} MB"
+    return f"no end after {child.check.limit:g} s" if time.monotonic() >= child.deadline else ""
 
 
 def _ending(status: int) -> str:
     """How a process ended: "" for a normal exit."""
     if os.WIFSIGNALED(status):
-        return signal.Signals(os.WTERMSIG(status)).name
+        name = signal.Signals(os.WTERMSIG(status)).name
+        return f"the check died: {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
     code = os.WEXITSTATUS(status)
-    return f"exit {code}" if code else ""
+    return f"the check died: exit {code}" if code else ""
 
 
-def _verdict(child: Child, ending: str) -> Result:
+def _verdict(child: Child, ending: str, peak_mb: int) -> Result:
     name, stage = child.check.name, child.check.stage
     seconds = round(time.monotonic() - child.started, 2)
     answer, note = child.folder / "answer.json", child.folder / "note"
-    if answer.is_file() and ending != "timeout":
-        said: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-        return Result(name, stage, seconds=seconds, **said)
-    found = f"the check died: {ending or 'no answer'}"
-    if ending == "timeout":
-        found = f"no end after {child.check.limit:g} s"
+    said = child.tail.decode(errors="replace")
+    if answer.is_file() and not ending:
+        told: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+        if told["status"] in ("FAIL", "ERROR"):
+            told["said"] = said
+        return Result(name, stage, seconds=seconds, peak_mb=peak_mb, **told)
     doing = f"it was at: {note.read_text(encoding='utf-8')}" if note.is_file() else ""
-    return Result(name, stage, "ERROR", seconds, found=found, expected="an answer", because=doing)
+    found = ending or "the check died: no answer"
+    return Result(
+        name, stage, "ERROR", seconds, found=found, expected="an answer", because=doing, said=said, peak_mb=peak_mb
+    )
 
 
 def _kill(child: Child) -> None:
@@ -123,8 +190,14 @@ def _kill(child: Child) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
-def _start(check: Check, image: Image, mask: Iterable[signal.Signals | int]) -> Child:
+def _clear(child: Child) -> None:
+    os.close(child.pipe)
+    shutil.rmtree(child.folder, ignore_errors=True)
+
+
+def _start(check: Check, image: Image) -> Child:
     folder = Path(tempfile.mkdtemp(prefix="imagekit-check-"))
+    read, write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     started, parent = time.monotonic(), os.getpid()
@@ -132,26 +205,33 @@ def _start(check: Check, image: Image, mask: Iterable[signal.Signals | int]) -> 
     if pid == 0:
         code = 1
         try:
-            _become_child(folder, parent, mask)
+            _become_child(folder, parent, write)
             _answer(folder, judge(lambda: check.run(image)))
             code = 0
         finally:
             # Never unwind into the parent's frames, and run no exit handler that belongs to the parent.
             sys.stderr.flush()
             os._exit(code)
+    os.close(write)
+    os.set_blocking(read, False)
     with contextlib.suppress(PermissionError, ProcessLookupError):  # the child has done it itself, or is gone
         os.setpgid(pid, pid)
-    return Child(check, pid, started, folder)
+    return Child(check, pid, started, folder, read)
 
 
-def _become_child(folder: Path, parent: int, mask: Iterable[signal.Signals | int]) -> None:
+def _become_child(folder: Path, parent: int, output: int) -> None:
     os.setpgid(0, 0)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(FIRST_VICTIM, encoding="ascii")
+    os.dup2(output, 2)
+    os.dup2(output, 1)
+    os.close(output)
+    sys.stdout = sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     work = folder / "work"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -56,6 +57,27 @@ def is_noisy(image: Image) -> Figures:
     os.write(1, b"from C\n")
     subprocess.run(["echo", "from a child"], check=True)
     return {}
+
+
+def floods(image: Image) -> Figures:
+    while True:
+        os.write(1, b"again and again\n" * 4000)
+
+
+def is_killed(image: Image) -> Figures:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def closes_its_output(image: Image) -> Figures:
+    os.close(1)
+    os.close(2)
+    time.sleep(0.3)
+    return {"spent": time.process_time()}
+
+
+def takes_memory(image: Image) -> Figures:
+    return {"bytes": len(b"x" * 300 * 2**20)}
 
 
 def run(body: Callable[[Image], Figures], limit: float = 30) -> Result:
@@ -133,3 +155,37 @@ def test_every_check_has_a_folder_of_its_own_that_goes_away() -> None:
     first, second = run_all([Check(name, "cpu", where) for name in "ab"], IMAGE, at_once=1)
     assert first.figures["folder"] == first.figures["tmp"] != second.figures["folder"]
     assert not Path(first.figures["folder"]).exists()
+
+
+def test_a_flood_ends_soon_and_is_not_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
+    result = run(floods)
+    assert (result.status, result.found) == ("ERROR", "it printed more than 16 MB")
+    assert result.said.endswith("again and again\n") and len(result.said) <= 2000
+    assert len(capfd.readouterr().err) <= 2**16
+
+
+def test_a_kill_is_told_as_what_it_often_is() -> None:
+    result = run(is_killed)
+    assert (result.status, result.found) == ("ERROR", "the check died: SIGKILL (out of memory?)")
+
+
+def test_what_it_printed_is_quoted_when_it_is_bad_and_only_then() -> None:
+    assert run(is_noisy).said == ""
+    assert "KeyError" in run(breaks).said
+
+
+def test_a_check_without_output_costs_its_parent_nothing() -> None:
+    before = time.process_time()
+    assert run(closes_its_output).status == "PASS"
+    assert time.process_time() - before < 0.2
+
+
+def test_the_most_memory_of_a_check_is_told() -> None:
+    assert 300 <= run(takes_memory).peak_mb < 2000
+
+
+def test_out_of_memory_a_check_goes_first() -> None:
+    def victim(image: Image) -> Figures:
+        return {"score": int(Path("/proc/self/oom_score_adj").read_text())}
+
+    assert run(victim).figures == {"score": 1000}
