@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import shutil
 import time
@@ -23,11 +24,11 @@ from imagekit.errors import BuildFailed, NotProven, Surroundings
 from imagekit.lock.model import Lock
 from imagekit.locking import Say
 from imagekit.profile import Profile
+from imagekit.proof import runner
 from imagekit.record import Record
 from imagekit.render import Context
 from imagekit.scratch import cache
 from imagekit.site import Site
-from imagekit.smoke import runner
 
 _ASK = """
 import glob, json, runpy, sys
@@ -85,7 +86,8 @@ def assemble(
         names = tag.names(lock, site.settings.tags, new.key, new.created)
         report = None
         if prove:
-            report = runner.prove(engine, image, gpus=gpus, require_gpu=require_gpu)
+            wish = runner.Wish(gpus=gpus, require_gpu=require_gpu, scope=new.scope)
+            report = runner.prove(engine, image, wish, lambda step: say("~", step))
             for number, line in enumerate(reports.summary(report)):
                 say("prove" if number == 0 else "", line)
             if not report.proven:
@@ -229,8 +231,6 @@ def _ask(engine: Engine, image: str) -> dict[str, Any]:
 def _record(
     profile_tag: str, context: Context, lock: Lock, image: str, base_image: str, asked: dict[str, Any]
 ) -> Record:
-    import hashlib
-
     text = json.dumps(
         [context.plan.key, context.dockerfile, base_image, asked["system"], asked["built"]], sort_keys=True
     )
@@ -240,7 +240,26 @@ def _record(
         tag=profile_tag, key=key, created=first, image=image, lock=lock.digest, base=base_image, torch=asked["torch"],
         cuda=asked["cuda"] or "", python=asked["python"], system=asked["system"], built=asked["built"],
         packages={package.name: package.version for package in lock.packages}, trust=lock.resolution.trust,
+        scope=_scope(context, lock, base_image),
     )  # fmt: skip
+
+
+def _scope(context: Context, lock: Lock, base_image: str) -> str:
+    """What the image is made from besides its packages and what it says of itself: results of other images hold for it
+    only when this is the same. Empty where nothing pins it: nobody knows what a step fetched."""
+    if lock.resolution.steps:
+        return ""
+    home = "opt/imagekit"
+    ours = (
+        f"rootfs/{home}/lock.json",
+        f"rootfs/{home}/constraints.txt",
+        f"rootfs/{home}/smoke/",
+        f"files/{home}/checks/",
+    )
+    left_out = (*ours, "wheels/", "sources/", "tools")  # packages are the checks' own business, and so is their code
+    files = {path: file for path, file in context.files.items() if not path.startswith(left_out)}
+    rows = [(path, hashlib.sha256(file.content).hexdigest(), file.mode, file.link) for path, file in files.items()]
+    return hashlib.sha256(json.dumps([base_image, sorted(rows), lock.resolution.env]).encode()).hexdigest()
 
 
 def _say_drift(new: Record, say: Say) -> None:

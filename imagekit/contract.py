@@ -78,7 +78,7 @@ def files(lock: Lock) -> dict[str, File]:
     smoke = resources.smoke()
     for path in sorted(smoke.rglob("*")):
         name = path.relative_to(smoke).as_posix()
-        left_out = ("runner.py", "__init__.py", *_not_for(r.features))
+        left_out = ("__init__.py", *_not_for(r.features))
         if path.is_file() and "__pycache__" not in name and name not in left_out:
             program = name in _PROGRAMS
             place = f"{home}/{name}" if program else f"{home}/smoke/{name}"

@@ -79,7 +79,7 @@ def inspect(engine: Any, reference: str) -> Inspection:
     layers, on_top = _layers(
         engine.history(image["Id"]), [group for group in GROUPS if group in groups] if ours else []
     )
-    kept = [entry for entry in _records() if entry.image == image["Id"]]
+    kept = record.of_image(image["Id"])
     command = [*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])]
     return Inspection(
         reference=reference, image=image["Id"],
@@ -275,11 +275,6 @@ def _short(by: str) -> str:
     text = re.sub(r"^(RUN )?/bin/sh -\w*c (#\(nop\) )?|^RUN |# buildkit$", "", " ".join(by.split())).strip()
     text = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
     return (text if len(text) <= 60 else f"{text[:57]}...") or "base"
-
-
-def _records() -> list[record.Record]:
-    top = record.folder("x").parent
-    return [entry for folder in sorted(top.glob("*")) if folder.is_dir() for entry in record.all_of(folder.name)]
 
 
 def _system(files: Mapping[str, bytes]) -> dict[str, str]:

@@ -36,13 +36,25 @@ class Record(BaseModel):
     """Python package -> version."""
     trust: dict[str, str] = Field(default_factory=dict)
     """Root that an overlay installed -> sha256 of the certificate."""
+    scope: str = ""
+    """Digest of what the image is made from besides its packages; empty where nothing pins that."""
     proven: str = ""
     """yyyymmdd, once the proof passed."""
 
 
-def folder(tag: str) -> Path:
+def top() -> Path:
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
-    return state / "imagekit" / "records" / tag.replace("/", "_").replace(":", "_")
+    return state / "imagekit" / "records"
+
+
+def folder(tag: str) -> Path:
+    return top() / tag.replace("/", "_").replace(":", "_")
+
+
+def of_image(image: str) -> list[Record]:
+    """The records of an image by its id, whatever its tags."""
+    tags = {path.parent for path in top().glob("*/*.json")}
+    return [record for place in sorted(tags) for record in all_of(place.name) if record.image == image]
 
 
 def all_of(tag: str) -> list[Record]:

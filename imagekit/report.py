@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
 from imagekit.diagnose import answer
 
 STAGES = ("static", "cpu", "deep", "gpu", "multi-gpu")
+
+TEXTS = ("found", "expected", "because", "on_gpu", "fix", "reason", "said")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,13 @@ class Check:
     on_gpu: str = ""
     fix: str = ""
     reason: str = ""
+    said: str = ""
+    """The last that a bad check printed."""
+    peak_mb: int = 0
+    key: str = ""
+    """What the result depends on; a later proof with the same key takes it over."""
+    proven: str = ""
+    """ISO date of the proof that it was taken over from; empty for one that was made now."""
 
     @property
     def bad(self) -> bool:
@@ -39,6 +49,16 @@ class Report:
     seconds: float
     problem: str = ""
     """Why the program in the image did not come to its end, if it did not."""
+    reference: str = ""
+    time: str = ""
+    """ISO, UTC."""
+    profile: str = ""
+    lock: str = ""
+    """Digest of the lock, sha256:..."""
+    host: str = ""
+    """The engine's name for its machine."""
+    environment: Mapping[str, object] = field(default_factory=dict)
+    """What the program in the image says of where it ran: cpu, gpus, driver, kernel, cores, checks (their digest)."""
 
     @property
     def proven(self) -> bool:
@@ -50,9 +70,10 @@ def parse(line: str) -> Check:
     raw = json.loads(line)
     if not isinstance(raw, dict):
         raise ValueError(f"{line[:100]!r} is not a result")
-    known = {key: str(raw.get(key) or "") for key in ("found", "expected", "because", "on_gpu", "fix", "reason")}
+    known = {key: str(raw.get(key) or "") for key in (*TEXTS, "key", "proven")}
     figures = tuple(sorted((raw.get("figures") or {}).items()))
-    return Check(str(raw["check"]), str(raw["stage"]), str(raw["status"]), float(raw["seconds"]), figures, **known)
+    name, stage, status, seconds = str(raw["check"]), str(raw["stage"]), str(raw["status"]), float(raw["seconds"])
+    return Check(name, stage, status, seconds, figures, peak_mb=int(raw.get("peak_mb") or 0), **known)
 
 
 def summary(report: Report) -> list[str]:
@@ -62,10 +83,16 @@ def summary(report: Report) -> list[str]:
         checks = [check for check in report.checks if check.stage == stage]
         if not checks:
             continue
+        taken = [check for check in checks if check.status == "PASS" and check.proven]
         count = {
             status: sum(check.status == status for check in checks) for status in ("PASS", "FAIL", "ERROR", "SKIP")
         }
-        words = [f"{n} {status if status in ('FAIL', 'ERROR') else status.lower()}" for status, n in count.items() if n]
+        words = [
+            f"{n} {status if status in ('FAIL', 'ERROR') else status.lower()}"
+            for status, n in {**count, "PASS": count["PASS"] - len(taken)}.items()
+            if n
+        ]
+        words += [f"{len(taken)} reused (same files, proven {max(c.proven for c in taken)})"] if taken else []
         reasons = sorted({check.reason for check in checks if check.status == "SKIP"})
         took = sum(check.seconds for check in checks)
         if count["SKIP"] == len(checks):
@@ -92,12 +119,13 @@ def failures(report: Report) -> list[str]:
 def as_json(report: Report) -> dict[str, object]:
     checks = [
         {"check": c.name, "stage": c.stage, "status": c.status, "seconds": c.seconds, "figures": dict(c.figures)}
-        | {k: v for k in ("found", "expected", "because", "on_gpu", "fix", "reason") if (v := getattr(c, k))}
+        | {k: v for k in (*TEXTS, "peak_mb", "key", "proven") if (v := getattr(c, k))}
         for c in report.checks
     ]
     return {
-        "image": report.image, "proven": report.proven, "seconds": round(report.seconds, 1), "problem": report.problem,
-        "checks": checks,
+        "image": report.image, "reference": report.reference, "profile": report.profile, "lock": report.lock,
+        "time": report.time, "host": report.host, "environment": dict(report.environment),
+        "proven": report.proven, "seconds": round(report.seconds, 1), "problem": report.problem, "checks": checks,
     }  # fmt: skip
 
 

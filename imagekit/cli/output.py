@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from imagekit.errors import Surroundings
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -48,3 +51,12 @@ class Lines:
             _moving.append(Console(stderr=True).status(line, spinner="line"))
             _moving[0].start()
         _moving[0].update(line)
+
+
+def write(path: str | None, text: str) -> None:
+    """A file that an option names; nothing without one. Raises Surroundings when it cannot be written."""
+    if path:
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise Surroundings(f"{path} cannot be written: {error.strerror}") from None

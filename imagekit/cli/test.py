@@ -1,47 +1,47 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
-from imagekit.errors import NotProven, Surroundings
+from imagekit.errors import NotProven
+
+STAGES = ("static", "cpu", "deep", "gpu", "multi-gpu")
 
 
 @click.command("test")
 @click.argument("image_or_profile")
-@click.option("--gpus", type=click.Choice(["auto", "all", "none"]), default="auto", help="GPUs for the container.")
+@click.option("--stage", "stages", multiple=True, type=click.Choice(STAGES), help="Only this stage; may repeat.")
+@click.option("--check", "checks", multiple=True, metavar="NAME", help="Only this check; may repeat.")
+@click.option("--gpus", default="auto", metavar="WHICH", help="all, none, auto, or indices: 0,1.  [default: auto]")
 @click.option("--require-gpu", is_flag=True, help="A GPU check that cannot run is a failure.")
-@click.option("--check", multiple=True, metavar="NAME", help="Only this check; may repeat.")
 @click.option("--keep-going", is_flag=True, help="Run later stages although an earlier one failed.")
-@click.option("--timeout", type=float, default=900, show_default=True, help="Seconds for all checks.")
+@click.option("--fresh", is_flag=True, help="Take nothing over from an earlier proof.")
+@click.option("--foreign", is_flag=True, help="The image need not be one of imagekit's; it needs Python and torch.")
+@click.option("--keep", is_flag=True, help="Keep the stopped container.")
+@click.option("--timeout", type=float, help="Seconds for all checks.  [default: 900; 3600 with --stage deep]")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
 @click.option("--junit", metavar="FILE", help="Write the report as JUnit XML.")
+@click.option("--html", metavar="FILE", help="Write the report as one HTML page.")
 @click.option("--overlay", multiple=True, metavar="FILE", help="The overlay of a profile's image; may repeat.")
 @click.option("--site", metavar="FILE", help="Site file.")
 def command(
-    image_or_profile: str, gpus: str, require_gpu: bool, check: tuple[str, ...], keep_going: bool, timeout: float,
-    as_json: bool, junit: str | None, overlay: tuple[str, ...], site: str | None,
+    image_or_profile: str, as_json: bool, junit: str | None, html: str | None, overlay: tuple[str, ...],
+    site: str | None, timeout: float | None, **wish: bool | str | tuple[str, ...],
 ) -> None:  # fmt: skip
     """Prove an image from inside. A name with `:`, `/` or `@` is an image, else a profile."""
     from imagekit import report, target
-    from imagekit.cli.output import Lines
+    from imagekit.cli.output import Lines, write
     from imagekit.engines.docker_api import Engine
-    from imagekit.smoke import runner
+    from imagekit.proof import page, runner
 
     say = Lines()
-    engine = Engine()
     image = target.find(image_or_profile, site, overlay).reference
-    result = runner.prove(
-        engine, image, gpus=gpus, require_gpu=require_gpu, checks=check, keep_going=keep_going, timeout=timeout
-    )
+    result = runner.prove(Engine(), image, runner.wished(timeout=timeout or 0, **wish), lambda line: say("~", line))
     for number, line in enumerate(report.summary(result)):
         say("prove" if number == 0 else "", line)
-    if junit:
-        try:
-            Path(junit).write_text(report.junit(result), encoding="utf-8")
-        except OSError as error:
-            raise Surroundings(f"{junit} cannot be written: {error.strerror}") from None
+    write(junit, report.junit(result))
+    write(html, page.of_test(result) if html else "")
     if as_json:
         print(json.dumps(report.as_json(result), indent=1))
     if not result.proven:

@@ -7,13 +7,13 @@ removed in the end: `containers.run` of docker-py waits for ever and loses the l
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import shutil
 import socket
 import tarfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from imagekit import scratch
 from imagekit.engines import endpoint
+from imagekit.engines.container import Result, archive, devices, to_the_end
 from imagekit.errors import Surroundings, UsageError
 
 API_TIMEOUT = 60
@@ -41,14 +42,6 @@ OLDEST = (20, 10)
 
 LINKS = (23, 0)
 """First engine whose BuildKit knows COPY --link, and takes a folder in place of a stage (Dockerfile 1.4)."""
-
-
-@dataclass(frozen=True)
-class Result:
-    exit_code: int
-    stdout: str
-    stderr: str
-    timed_out: bool = False
 
 
 class Engine:
@@ -70,6 +63,11 @@ class Engine:
             raise Surroundings(
                 f"the Docker Engine is {self.version}; imagekit needs 20.10 or later", hint="upgrade Docker Engine"
             )
+
+    @functools.cached_property
+    def host(self) -> str:
+        """The engine's own name for its machine."""
+        return str(self.client.info().get("Name") or "")
 
     def free_disk(self) -> int | None:
         """Bytes free where the engine keeps its images; None when that is not on this machine.
@@ -106,7 +104,7 @@ class Engine:
     def files(self, image: str, paths: Iterable[str]) -> dict[str, bytes]:
         """Files of an image by path, those that are there; read through the archive API, nothing is started."""
         found: dict[str, bytes] = {}
-        with self.container(image=image, command=["true"], labels={RUN_LABEL: str(os.getpid())}) as container:
+        with self.started(image=image, command=["true"], labels={RUN_LABEL: str(os.getpid())}) as container:
             for path in paths:
                 with contextlib.suppress(NotFound):
                     chunks, _ = container.get_archive(path)
@@ -163,29 +161,28 @@ class Engine:
         entrypoint: list[str] | None = None,
         memory: str = "8g",
         shm: str = "1g",
-        gpus: bool = False,
+        gpus: str = "",
+        files: Mapping[str, bytes] | None = None,
+        mounts: Mapping[str, str] | None = None,
+        each: Callable[[str], None] = lambda _: None,
+        keep: bool = False,
     ) -> Result:
-        """Run to the end or to the time limit (seconds), without a network; the container never outlives the call."""
-        request = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if gpus else None
-        with self.container(
-            image=image, command=command, user=user, environment=environment or {}, entrypoint=entrypoint,
-            network_mode="none", mem_limit=memory, shm_size=shm, device_requests=request, pids_limit=4096,
-            labels={RUN_LABEL: str(os.getpid())},
-        ) as container:  # fmt: skip
-            timed_out = False
-            try:
-                container.start()
-            except APIError as error:
-                raise Surroundings(f"the engine cannot start a container: {error.explanation}") from None
-            try:
-                code = int(container.wait(timeout=timeout)["StatusCode"])
-            except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
-                timed_out, code = True, 137
-                with contextlib.suppress(APIError):
-                    container.kill()
-            out = container.logs(stdout=True, stderr=False).decode(errors="replace")
-            err = container.logs(stdout=False, stderr=True).decode(errors="replace")
-            return Result(code, out, err, timed_out)
+        """Run to the end or to the time limit (seconds), without a network; the container never outlives the call.
+
+        `gpus`: all, or indices and UUIDs with commas. `files`: put into the container before it starts, through the
+        API. `mounts`: folder of the engine's machine -> where it is seen, read-only. `each`: called with every line of
+        stdout when it comes. `keep`: the container stays, stopped.
+        """
+        settings: dict[str, Any] = {} if keep else {"labels": {RUN_LABEL: str(os.getpid())}}
+        with self.started(
+            keep=keep, image=image, command=command, user=user, environment=environment or {}, entrypoint=entrypoint,
+            network_mode="none", mem_limit=memory, memswap_limit=memory, shm_size=shm, device_requests=devices(gpus),
+            pids_limit=4096, log_config={"Type": "none"}, **settings,
+            volumes={host: {"bind": inside, "mode": "ro"} for host, inside in (mounts or {}).items()},
+        ) as made:  # fmt: skip
+            if files:
+                made.put_archive("/", archive(files))
+            return to_the_end(made, timeout, each)
 
     def sweep(self) -> None:
         """Remove the containers of imagekits that were killed on this machine."""
@@ -196,7 +193,7 @@ class Engine:
                     container.remove(force=True, v=True)
 
     @contextlib.contextmanager
-    def container(self, **settings: Any) -> Iterator[Any]:
+    def started(self, *, keep: bool = False, **settings: Any) -> Iterator[Any]:
         self.sweep()
         made = []
         try:
@@ -204,7 +201,7 @@ class Engine:
                 made.append(self._create(settings))
             yield made[0]
         finally:
-            for container in made:
+            for container in made * (not keep):
                 with contextlib.suppress(NotFound, APIError):
                     container.remove(force=True, v=True)
 

@@ -20,7 +20,7 @@ def can_lock_memory(engine: Engine, image: str) -> bool:
     if known.is_file():
         return True
     unlimited = docker.types.Ulimit(name="memlock", soft=-1, hard=-1)
-    with engine.container(
+    with engine.started(
         image=image, entrypoint=["true"], command=[], network_mode="none", ulimits=[unlimited],
         labels={RUN_LABEL: str(os.getpid())},
     ) as container:  # fmt: skip

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
+import shutil
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module, metadata
+from importlib import import_module, metadata, util
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +81,25 @@ class Image:
         )
         return cls(lock, facts, root, venv, packages)
 
+    @classmethod
+    def here(cls) -> Image:
+        """What the current interpreter has, where imagekit built nothing: no lock, and no claims but what is found."""
+        found = {canonical(d.metadata["Name"]): d.version for d in metadata.distributions() if d.metadata["Name"]}
+        packages = tuple(Package(name, version, "rest", False) for name, version in sorted(found.items()))
+        torch = _version_of_torch()
+        readers = [name for name, needs in READERS if any(need in found for need in needs)]
+        makes_clips = shutil.which("ffmpeg") or "av" in found
+        facts = {
+            "cuda": torch.get("cuda"), "python": ".".join(map(str, sys.version_info[:2])),
+            "expects": {"read": {"h264": readers}} if readers and makes_clips else {},
+        }  # fmt: skip
+        lock = {"torch": torch.get("__version__") or "", "packages": [{"name": n} for n in sorted(found)]}
+        return cls(lock, facts, Path("/nonexistent"), Path(sys.prefix), packages, locked=False)
+
     @property
     def site(self) -> Path:
+        if not self.locked:
+            return Path(sysconfig.get_paths()["platlib"])
         return self.venv / "lib" / "python" / "site-packages"
 
     @property
@@ -119,6 +139,22 @@ class Image:
         if passed is None:
             return dict(os.environ)
         return dict(entry.split("=", 1) for entry in json.loads(passed) if "=" in entry)
+
+
+READERS = (
+    ("av", ("av",)),
+    ("opencv", ("opencv-python-headless", "opencv-python")),
+    ("decord", ("decord",)),
+    ("torchcodec", ("torchcodec",)),
+)
+"""Readers of videos, and the distributions of which one is enough."""
+
+
+def _version_of_torch() -> dict[str, Any]:
+    """torch/version.py without importing torch: __version__, cuda; empty where there is no torch."""
+    spec = util.find_spec("torch")
+    path = Path(spec.origin).parent / "version.py" if spec and spec.origin else None
+    return runpy.run_path(str(path)) if path and path.is_file() else {}
 
 
 def always(image: Image) -> bool:

@@ -48,14 +48,10 @@ class Result:
     """The last that a bad check printed."""
     peak_mb: int = 0
     """The most memory that its process had, pages shared with others included."""
-    covers: tuple[str, ...] = ()
     key: str = ""
     """What the result depends on, as a digest (results.py); empty where it holds for this run only."""
     proven: str = ""
     """Since when, for a result that was not made now."""
-
-    def line(self) -> str:
-        return json.dumps(self.__dict__, default=str)
 
 
 @dataclass

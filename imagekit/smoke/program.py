@@ -10,26 +10,31 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import checks, needs, own
-from .check import ALL, STAGES, USUAL, Check, Image, warn
+from . import checks, needs, own, results
+from .check import STAGES, USUAL, Check, Image, warn
 from .isolate import Result, run_all
 
-NOT_PROVEN = 5
+ROOT = Path("/opt/imagekit")
+USAGE, NOT_PROVEN = 2, 5
 BAD = ("FAIL", "ERROR")
 
 
 def main(argv: Sequence[str]) -> int:
     options = _parse(argv)
-    image = Image.load(options.root, options.venv)
+    image = Image.load(options.root, options.venv) if (options.root / "lock.json").is_file() else Image.here()
     chosen = _choose(image, options)
+    if not image.locked and not image.has("torch"):
+        print(f"smoke: {sys.executable} has no torch, so there is nothing to prove", file=sys.stderr)
+        return USAGE
     if options.list:
         for check in chosen:
-            row = {"check": check.name, "stage": check.stage, "about": check.about, "covers": covered(check, image)}
-            print(json.dumps(row))
+            about: dict[str, object] = {"check": check.name, "stage": check.stage, "about": check.about}
+            about |= {"covers": results.covered(check, image), "needs": check.needs, "limit": check.limit}
+            print(json.dumps(about))
         return 0
     _set_limits()
     report = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -43,8 +48,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--check", action="append", default=[], metavar="NAME", help="only this check; repeatable")
     parser.add_argument("--require-gpu", action="store_true", help="without a GPU the gpu stage fails")
     parser.add_argument("--keep-going", action="store_true", help="later stages run after a failed static one")
+    parser.add_argument("--fresh", action="store_true", help="take no earlier result over")
     parser.add_argument("--list", action="store_true", help="name the checks and run none")
-    parser.add_argument("--root", type=Path, default=Path("/opt/imagekit"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--here", dest="root", action="store_const", const=Path("/nonexistent"), default=ROOT,
+        help="judge this interpreter and what is installed for it, without a lock",
+    )  # fmt: skip
+    parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     parser.add_argument("--venv", type=Path, default=Path("/opt/venv"), help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
@@ -55,7 +65,7 @@ def _choose(image: Image, options: argparse.Namespace) -> list[Check]:
     if unknown:
         names = ", ".join(check.name for check in claimed)
         print(f"smoke: this image has no check {', '.join(unknown)}; it has: {names}", file=sys.stderr)
-        raise SystemExit(2)
+        raise SystemExit(USAGE)
     if options.check:
         return [c for c in claimed if c.name in options.check and (not options.stage or c.stage in options.stage)]
     return [c for c in claimed if c.stage in (options.stage or USUAL)]
@@ -108,19 +118,30 @@ def _worker(body: Callable[[], int], *, preload: bool) -> tuple[int, bool]:
 
 
 def _prove(image: Image, chosen: Sequence[Check], options: argparse.Namespace, report: int) -> int:
-    bad = static_failed = False
-    covers = {check.name: covered(check, image) for check in chosen}
+    seen: list[Result] = []
+    keys = results.keys(chosen, image)
+    known = {} if options.fresh or options.check else results.known()
+    _say(report, {"environment": results.environment(image), "planned": len(chosen)})
     for stage in STAGES:
         mine = [check for check in chosen if check.stage == stage]
-        if static_failed and not options.keep_going:
-            results = _skipped(mine, "static failed; --keep-going runs them")
+        if not options.keep_going and any(result.stage == "static" and result.status in BAD for result in seen):
+            made = _skipped(mine, "static failed; --keep-going runs them")
         else:
-            results = _run(mine, stage, image, require_gpu=options.require_gpu)
-        for result in results:
-            os.write(report, (replace(result, covers=covers[result.check]).line() + "\n").encode())
-            bad = bad or result.status in BAD
-            static_failed = static_failed or (stage == "static" and result.status in BAD)
-    return NOT_PROVEN if bad else 0
+            made = _run(mine, stage, image, known if stage == "static" or _as_locked(seen) else {}, keys, options)
+        for result in made:
+            _say(report, replace(result, key=keys.get(result.check, "")).__dict__)
+            seen.append(result)
+    return NOT_PROVEN if any(result.status in BAD for result in seen) else 0
+
+
+def _say(report: int, line: dict[str, object]) -> None:
+    os.write(report, (json.dumps(line, default=str) + "\n").encode())
+
+
+def _as_locked(seen: Sequence[Result]) -> bool:
+    """Whether this run has shown that the installed files are the locked ones."""
+    passed = {result.check for result in seen if result.status == "PASS"}
+    return passed.issuperset(results.WITNESSES)
 
 
 def _skipped(mine: Sequence[Check], reason: str) -> Iterator[Result]:
@@ -128,23 +149,22 @@ def _skipped(mine: Sequence[Check], reason: str) -> Iterator[Result]:
         yield Result(check.name, check.stage, "SKIP", reason=reason)
 
 
-def _run(mine: Sequence[Check], stage: str, image: Image, *, require_gpu: bool) -> Iterator[Result]:
+def _run(
+    mine: Sequence[Check], stage: str, image: Image, known: Mapping[str, results.Known], keys: Mapping[str, str],
+    options: argparse.Namespace,
+) -> Iterator[Result]:  # fmt: skip
     possible = []
     for check in mine:
         missing = needs.missing(check, image)
-        if not missing:
-            possible.append(check)
-        elif require_gpu and needs.lacks_gpu(check, image):
+        earlier = known.get(keys.get(check.name, ""))
+        if missing and options.require_gpu and needs.lacks_gpu(check, image):
             yield Result(check.name, check.stage, "FAIL", found=missing, expected="a GPU (--require-gpu)")
-        else:
+        elif missing:
             yield Result(check.name, check.stage, "SKIP", reason=missing)
+        elif earlier:
+            yield Result(check.name, check.stage, "PASS", figures=earlier.figures, proven=earlier.proven)
+        else:
+            possible.append(check)
     # GPU checks run one after another: together they would measure each other's memory and time
     at_once = 1 if stage in needs.OF_STAGE else min(2, os.cpu_count() or 1)
     yield from run_all(possible, image, at_once=at_once)
-
-
-def covered(check: Check, image: Image) -> tuple[str, ...]:
-    """The locked distributions that a check covers."""
-    if ALL in check.covers:
-        return tuple(package.name for package in image.packages)
-    return tuple(name for name in check.covers if image.has(name))

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import pytest
 
 from imagekit import report
-from imagekit.engines.docker_api import Result
+from imagekit.engines.container import Result
+from imagekit.proof import runner
 from imagekit.report import Check, Report
-from imagekit.smoke import runner
 
 PASS = Check("versions", "static", "PASS", 0.2, (("locked", 8),))
 FAIL = Check(
@@ -104,5 +104,5 @@ def test_junit_survives_control_characters_in_a_reason() -> None:
     (Result(137, "", "", timed_out=True), "the last check that ended was none"),
 ])  # fmt: skip
 def test_how_the_program_in_the_image_ended(result: Result, said: str) -> None:
-    problem = runner._report("sha256:1", result, 1.0, 9).problem
+    _, problem, _ = runner.read(result, runner.Wish(timeout=9))
     assert problem == "" if not said else said in problem

@@ -44,4 +44,4 @@ def run(image: Image) -> Figures:
     return {"folders": len(set(folders)), "uid": os.getuid()}
 
 
-CHECK = Check("caches-writable", "static", run)
+CHECK = Check("caches-writable", "static", run, needs=("lock",))

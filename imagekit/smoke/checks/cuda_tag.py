@@ -19,4 +19,4 @@ def run(image: Image) -> Figures:
     return {"torch": str(torch.__version__), "cuda": torch.version.cuda}
 
 
-CHECK = Check("cuda-tag", "static", run, covers=("torch",), applies=lambda image: image.has("torch"))
+CHECK = Check("cuda-tag", "static", run, covers=("torch",), applies=lambda image: image.has("torch"), needs=("lock",))

@@ -51,4 +51,4 @@ def run(image: Image) -> Figures:
     return {"variables": len(image.environment())}
 
 
-CHECK = Check("env", "static", run)
+CHECK = Check("env", "static", run, needs=("lock",))

@@ -100,4 +100,4 @@ def _import(name: str) -> str:
     return ""
 
 
-CHECK = Check("imports", "static", run, covers=(ALL,), limit=120)
+CHECK = Check("imports", "static", run, covers=(ALL,), limit=120, needs=("lock",))

@@ -61,4 +61,4 @@ def _fail(found: str, expected: str) -> None:
     )
 
 
-CHECK = Check("init", "static", run)
+CHECK = Check("init", "static", run, needs=("lock",))

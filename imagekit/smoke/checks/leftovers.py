@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from ..check import Check, Failure, Figures, Image, installed
-from .replaced import altered
+from .installed_files import altered, recorded
 
 GONE = (
     ("/root/.cache", "*"),
@@ -73,7 +73,7 @@ def authorities(image: Image) -> list[str]:
         found += [f"{len(unknown)} unknown certificates in {BUNDLE}"] if unknown else []
     certifi = installed("certifi")
     if certifi is not None:
-        found += [name for name in altered(certifi) if name.endswith(".pem")]
+        found += [name for name, _ in altered(recorded(certifi)) if name.endswith(".pem")]
     return found
 
 
@@ -93,4 +93,4 @@ def run(image: Image) -> Figures:
     return {}
 
 
-CHECK = Check("no-leftovers", "static", run, covers=("certifi",))
+CHECK = Check("no-leftovers", "static", run, covers=("certifi",), needs=("lock",))

@@ -36,4 +36,4 @@ def _fail(found: str, expected: str) -> None:
     raise Failure(found=found, expected=expected, fix="leave /opt/imagekit/start as the build made it")
 
 
-CHECK = Check("preflight", "static", run, applies=lambda image: (image.root / "start").exists())
+CHECK = Check("preflight", "static", run, applies=lambda image: (image.root / "start").exists(), needs=("lock",))

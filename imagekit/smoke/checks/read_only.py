@@ -47,4 +47,4 @@ def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                 yield entry.path, entry.stat()
 
 
-CHECK = Check("read-only", "static", run)
+CHECK = Check("read-only", "static", run, needs=("lock",))

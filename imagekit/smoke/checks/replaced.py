@@ -3,15 +3,12 @@ install`."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import subprocess
 import sys
-from importlib.metadata import Distribution
-from pathlib import Path
 
 from ..check import Check, Failure, Figures, Image, canonical, installed, local_files
+from .installed_files import altered, recorded
 
 
 def run(image: Image) -> Figures:
@@ -41,24 +38,8 @@ def _problem(standin: str, real: str, versions: dict[str, str]) -> str:
     files = local_files(a)
     if files:
         return f"{standin} has {len(files)} files of its own, such as {files[0]}"
-    changed = altered(b)
+    changed = [name for name, _ in altered(recorded(b))]
     return f"{len(changed)} files of {real} were changed, such as {changed[0]}" if changed else ""
-
-
-def altered(distribution: Distribution) -> list[str]:
-    """Files that are missing or are not what the distribution recorded of them."""
-    found = []
-    for path in distribution.files or ():
-        if path.hash is None or path.suffix == ".pyc" or str(path).startswith(".."):
-            continue
-        try:
-            digest = hashlib.new(path.hash.mode, Path(str(path.locate())).read_bytes()).digest()
-        except OSError:
-            found.append(str(path))
-            continue
-        if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != path.hash.value.rstrip("="):
-            found.append(str(path))
-    return found
 
 
 def _pip_list() -> dict[str, str] | None:

@@ -26,4 +26,4 @@ def run(image: Image) -> Figures:
     return {"user": user, "uid_here": os.getuid(), "gid_here": os.getgid()}
 
 
-CHECK = Check("user", "static", run)
+CHECK = Check("user", "static", run, needs=("lock",))

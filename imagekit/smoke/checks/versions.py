@@ -73,4 +73,4 @@ def _installer(name: str) -> str:
     return (found.read_text("INSTALLER") or "").strip() if found else ""
 
 
-CHECK = Check("versions", "static", run, covers=(ALL,))
+CHECK = Check("versions", "static", run, covers=(ALL,), needs=("lock",))

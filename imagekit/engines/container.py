@@ -1,0 +1,84 @@
+"""A container that runs to its end: what goes into it, what it prints, how long it may take."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError
+
+from imagekit.errors import Surroundings
+
+LAST_WORD = 60
+"""Seconds for the engine to tell how a container ended that prints no more."""
+
+STDOUT, STDERR = 2**25, 2**16
+"""Bytes that are kept of what a container prints: the first of its stdout, the last of its stderr."""
+
+
+@dataclass(frozen=True)
+class Result:
+    exit_code: int
+    stdout: str
+    stderr: str
+    timed_out: bool = False
+
+
+def devices(gpus: str) -> list[Any] | None:
+    if not gpus:
+        return None
+    which = {"count": -1} if gpus == "all" else {"device_ids": gpus.split(",")}
+    return [docker.types.DeviceRequest(capabilities=[["gpu"]], **which)]
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """A tar of files by path, readable for everybody."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.size, entry.mode = len(content), 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    return out.getvalue()
+
+
+def to_the_end(container: Any, timeout: float, each: Callable[[str], None]) -> Result:
+    """Start a container and listen to it. Its output goes into no log of the engine's, and here it is bounded."""
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        with contextlib.suppress(APIError, requests.RequestException):
+            container.kill()
+
+    alarm = threading.Timer(timeout, stop)
+    alarm.daemon = True
+    stream = container.attach(stdout=True, stderr=True, stream=True, logs=False, demux=True)
+    try:
+        container.start()
+    except APIError as error:
+        raise Surroundings(f"the engine cannot start a container: {error.explanation}") from None
+    alarm.start()
+    out, line, err = bytearray(), b"", b""
+    try:
+        for printed, complained in stream:
+            err = (err + (complained or b""))[-STDERR:]
+            out += (printed or b"")[: max(0, STDOUT - len(out))]
+            *whole, line = (line + (printed or b""))[-STDERR:].split(b"\n")
+            for text in whole:
+                each(text.decode(errors="replace"))
+        code = int(container.wait(timeout=LAST_WORD)["StatusCode"])
+    except (APIError, requests.RequestException, OSError) as error:
+        if not late.is_set():
+            raise Surroundings(f"the engine lost a container: {error}") from None
+        code = 137
+    finally:
+        alarm.cancel()
+    return Result(code, out.decode(errors="replace"), err.decode(errors="replace"), late.is_set())

@@ -1,0 +1,1 @@
+"""The proof from outside: starts the smoke program in an image, looks at what only an engine sees, keeps evidence."""

@@ -1,0 +1,201 @@
+"""Proving an image from outside: start the smoke program that is in it, as a stranger would run the image.
+
+No network, an arbitrary UID, little shared memory, a time limit: what a cluster gives. The program and its checks are
+the image's own (`/opt/imagekit/smoke`), so that any image that imagekit ever built can be proven. An image of somebody
+else gets them for the time of the proof.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from imagekit import record, resources
+from imagekit.engines.container import Result
+from imagekit.engines.docker_api import Engine
+from imagekit.errors import UsageError
+from imagekit.proof import evidence, outside
+from imagekit.report import Check, Report, parse
+
+UID = "12345:0"
+"""Nobody's: OpenShift and Kubernetes run images as such."""
+
+TIMEOUT, DEEP_TIMEOUT = 900, 3600
+"""Seconds for all checks, and with the stage `deep` among them."""
+
+INSIDE = "/tmp/imagekit"
+"""Where the runner puts files into a container."""
+
+FIND_PYTHON = """
+for python in "$VIRTUAL_ENV/bin/python" python3 python /opt/conda/bin/python /opt/venv/bin/python; do
+  "$python" -c 'import sys, importlib.util as u; sys.exit(not u.find_spec("torch"))' 2>/dev/null && exec "$python" "$@"
+done
+echo "no Python of this image has torch" >&2
+exit 2
+"""
+"""For an image of somebody else: the first Python that has torch runs the program."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What of an image is to be proven, and how."""
+
+    gpus: str = "auto"
+    """all | none | auto (all where the engine has any) | indices or UUIDs with commas"""
+    require_gpu: bool = False
+    stages: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    keep_going: bool = False
+    fresh: bool = False
+    """Nothing is taken over from an earlier proof."""
+    foreign: bool = False
+    """The image need not be one of ours."""
+    keep: bool = False
+    """The container stays, stopped."""
+    timeout: float = 0
+    """Seconds for all checks; 0 for what the stages usually take."""
+    scope: str = ""
+    """Digest of what the image is made from besides its packages; empty: only this very image may take results over."""
+
+
+def wished(**options: Any) -> Wish:
+    """A Wish out of a command's options. Raises UsageError for what cannot be had."""
+    gpus = str(options.get("gpus", "auto"))
+    if not re.fullmatch(r"all|none|auto|(\d+|(GPU|MIG)-[\w-]+)(,(\d+|(GPU|MIG)-[\w-]+))*", gpus):
+        raise UsageError(f"--gpus {gpus!r} names no GPUs", hint="all, none, auto, or indices or UUIDs: 0,1")
+    if options["timeout"] < 0:
+        raise UsageError(f"--timeout {options['timeout']:g} is no time", hint="seconds, such as 900")
+    return Wish(**options)
+
+
+def prove(engine: Engine, reference: str, wish: Wish, progress: Progress = lambda _: None) -> Report:
+    """Run the checks and keep the report as evidence. Raises UsageError for an image that cannot be proven."""
+    image = engine.image(reference)
+    if image is None:
+        raise UsageError(f"the engine has no image {reference}", hint="docker images lists them")
+    labels = (image["Config"].get("Labels")) or {}
+    ours = "io.imagekit.profile" in labels
+    if not ours and not wish.foreign:
+        raise UsageError(
+            f"{reference} was not built by imagekit: it has no label io.imagekit.profile",
+            hint="--foreign proves what can be proven without a lock",
+        )
+    started, now = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="seconds")
+    around = _around(engine, reference, image, wish) if ours else []
+    inside = tuple(name for name in wish.checks if name not in outside.NAMES)
+    found, problem, environment = list[Check](), "", dict[str, Any]()
+    if inside or not wish.checks:
+        result = _run(engine, image, wish, inside, ours, progress)
+        found, problem, environment = read(result, wish)
+    report = Report(
+        image["Id"], (*around, *found), time.monotonic() - started, problem, reference=reference, time=now,
+        profile=labels.get("io.imagekit.profile", ""), lock=labels.get("io.imagekit.lock", ""),
+        host=engine.host, environment=environment,
+    )  # fmt: skip
+    evidence.save(report)
+    return report
+
+
+def _around(engine: Engine, reference: str, image: dict[str, Any], wish: Wish) -> list[Check]:
+    """The checks from outside, as far as they are asked for."""
+    if wish.stages and "static" not in wish.stages:
+        return []
+    checks = outside.checks(reference, image, engine.history(image["Id"]))
+    return [check for check in checks if not wish.checks or check.name in wish.checks]
+
+
+def _run(
+    engine: Engine, image: dict[str, Any], wish: Wish, checks: Iterable[str], ours: bool, progress: Progress
+) -> Result:
+    config = image["Config"]
+    options = [part for stage in wish.stages for part in ("--stage", stage)]
+    options += [part for check in checks for part in ("--check", check)]
+    flags = {"--require-gpu": wish.require_gpu, "--keep-going": wish.keep_going, "--fresh": wish.fresh}
+    options += [flag for flag, is_set in flags.items() if is_set]
+    environment = {
+        "IMAGEKIT_IMAGE": image["Id"],
+        "IMAGEKIT_SCOPE": wish.scope or _scope(image["Id"]),
+        "IMAGEKIT_IMAGE_USER": config.get("User") or "",
+        # an engine sets NVIDIA_VISIBLE_DEVICES itself for a GPU: only the image's own configuration tells
+        "IMAGEKIT_IMAGE_ENV": json.dumps(config.get("Env") or []),
+        "IMAGEKIT_IMAGE_LABELS": json.dumps(config.get("Labels") or {}),
+        "IMAGEKIT_KNOWN": f"{INSIDE}/known.json",
+        "IMAGEKIT_PREFLIGHT": "off",
+    }
+    files = {} if wish.fresh else {f"{INSIDE}/known.json": json.dumps(evidence.known()).encode()}
+    command, entrypoint = ["/opt/venv/bin/python", "-B", "/opt/imagekit/smoke", *options], None
+    if not ours:
+        files |= _program()
+        command = ["-c", FIND_PYTHON, "sh", "-B", f"{INSIDE}/smoke", "--here", *options]
+        entrypoint = ["/bin/sh"]
+    seen = list[str]()
+    return engine.run(
+        image["Id"], command, timeout=_timeout(wish), user=UID, gpus=_gpus(engine, wish), environment=environment,
+        files=files, entrypoint=entrypoint, keep=wish.keep, each=lambda line: progress(_step(line, seen)),
+    )  # fmt: skip
+
+
+def _scope(image: str) -> str:
+    """As the build recorded it; an image without a record of this machine is known by its id alone."""
+    return next((kept.scope for kept in record.of_image(image) if kept.scope), image)
+
+
+def _program() -> dict[str, bytes]:
+    top = resources.smoke()
+    paths = [path for path in top.rglob("*.py") if "__pycache__" not in path.parts]
+    return {f"{INSIDE}/smoke/{path.relative_to(top).as_posix()}": path.read_bytes() for path in paths}
+
+
+def _timeout(wish: Wish) -> float:
+    return wish.timeout or (DEEP_TIMEOUT if "deep" in wish.stages else TIMEOUT)
+
+
+def _gpus(engine: Engine, wish: Wish) -> str:
+    if wish.gpus == "auto":
+        return "all" if engine.has_gpu() else ""
+    return "" if wish.gpus == "none" else wish.gpus
+
+
+def _step(line: str, seen: list[str]) -> str:
+    """How far it is: `seen` holds the number that are planned, then the names that are done."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return ""
+    if not isinstance(row, dict):
+        return ""
+    seen.append(str(row.get("planned") or row.get("check") or ""))
+    return f"{len(seen) - 1} of {seen[0]} checks; {seen[-1]} {row.get('status', '')}" if len(seen) > 1 else "starting"
+
+
+def read(result: Result, wish: Wish) -> tuple[list[Check], str, dict[str, Any]]:
+    """What the program told: checks, why it did not come to its end, and where it ran."""
+    checks, environment, strange = list[Check](), dict[str, Any](), ""
+    for line in result.stdout.splitlines():
+        try:
+            row = json.loads(line)
+            if isinstance(row, dict) and "environment" in row:
+                environment = dict(row["environment"])
+            else:
+                checks.append(parse(line))
+        except (ValueError, KeyError, TypeError):
+            strange = strange or f"the program in the image printed {line[:100]!r}"
+    tail = " / ".join(result.stderr.strip().splitlines()[-3:])[:500]
+    last = checks[-1].name if checks else "none"
+    problem = ""
+    if result.timed_out:
+        problem = f"not finished after {_timeout(wish):.0f} s; the last check that ended was {last}"
+    elif result.exit_code not in (0, 5):
+        problem = f"the program in the image ended with {result.exit_code}: {tail or 'no word on stderr'}"
+    elif strange:
+        problem = strange
+    elif not checks:
+        problem = f"no check ran: {tail or 'no word on stderr'}"
+    return checks, problem, environment
