@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from xml.etree import ElementTree
 
 from imagekit.diagnose import answer
@@ -74,6 +75,14 @@ def parse(line: str) -> Check:
     figures = tuple(sorted((raw.get("figures") or {}).items()))
     name, stage, status, seconds = str(raw["check"]), str(raw["stage"]), str(raw["status"]), float(raw["seconds"])
     return Check(name, stage, status, seconds, figures, peak_mb=int(raw.get("peak_mb") or 0), **known)
+
+
+def from_json(raw: Mapping[str, Any]) -> Report:
+    """A report that `as_json` wrote. Raises KeyError, TypeError, ValueError for anything else."""
+    texts = {key: str(raw.get(key) or "") for key in ("problem", "reference", "time", "profile", "lock", "host")}
+    checks = tuple(parse(json.dumps(row)) for row in raw["checks"])
+    where = dict(raw.get("environment") or {})
+    return Report(str(raw["image"]), checks, float(raw["seconds"]), environment=where, **texts)
 
 
 def summary(report: Report) -> list[str]:

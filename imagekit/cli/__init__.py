@@ -31,6 +31,7 @@ GROUPS = {
         "lock": "Pin every version of a profile.",
         "plan": "Show units, groups, sizes and keys.",
         "render": "Write a Dockerfile and its context.",
+        "evidence": "List what was proven of an image, where and when.",
     },
     "Housekeeping": {
         "site": "Show which indexes, CA and registry apply, and from where.",

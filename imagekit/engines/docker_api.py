@@ -94,6 +94,13 @@ class Engine:
                 raise UsageError(f"{reference!r} is no name of an image", hint="as pytorch:2.4.1-cuda12.1") from None
             raise Surroundings(f"the engine cannot inspect {reference}: {error.explanation}") from None
 
+    def known_as(self, reference: str) -> str:
+        """The id of an image. Raises UsageError for one that the engine does not have."""
+        found = self.image(reference)
+        if found is None:
+            raise UsageError(f"the engine has no image {reference}", hint="docker images lists them")
+        return str(found["Id"])
+
     def history(self, reference: str) -> list[dict[str, Any]]:
         """One entry per instruction that made the image, the first one first: CreatedBy, Size (bytes), Created."""
         try:

@@ -6,11 +6,13 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imagekit import report as reports
+from imagekit.errors import UsageError
 from imagekit.report import Report
 
 KEEP = 500
@@ -40,33 +42,72 @@ def save(report: Report, where: Path | None = None) -> Path:
     return path
 
 
-def all_of(where: Path | None = None, limit: int = KEEP) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class Kept:
+    """A report on record."""
+
+    raw: dict[str, Any]
+    report: Report
+
+
+def all_of(where: Path | None = None, limit: int = KEEP) -> Iterator[Kept]:
     """Reports, newest first. One that cannot be read is passed over: it is history, not an input."""
     for path in _files(where or folder())[:limit]:
         try:
-            row = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            yield Kept(raw, reports.from_json(raw))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
-        if isinstance(row, dict) and isinstance(row.get("checks"), list):
-            yield {**row, "file": path.name}
 
 
 def known() -> dict[str, dict[str, Any]]:
     """Results by key that a proof may take over: those that passed when they were last looked at."""
-    found: dict[str, Mapping[str, Any] | None] = {}
-    for report in all_of(limit=LOOK_BACK):
-        for check in report["checks"]:
-            key = check.get("key")
-            if key and key not in found:
-                passed = check.get("status") == "PASS"
-                since = check.get("proven") or str(report.get("time", ""))[:10]
-                found[key] = {"proven": since, "figures": check.get("figures") or {}} if passed else None
-    return {key: dict(row) for key, row in found.items() if row}
+    found: dict[str, dict[str, Any] | None] = {}
+    for kept in all_of(limit=LOOK_BACK):
+        for check in kept.report.checks:
+            if check.key and check.key not in found:
+                since = check.proven or kept.report.time[:10]
+                row = {"proven": since, "figures": dict(check.figures)}
+                found[check.key] = row if check.status == "PASS" else None
+    return {key: row for key, row in found.items() if row}
 
 
-def of(image: str, lock: str, where: Path | None = None) -> list[dict[str, Any]]:
-    """The reports of an image by its id, and those of other images of the same lock, newest first."""
-    return [row for row in all_of(where) if row.get("image") == image or (lock and row.get("lock") == lock)]
+def find(image: str, where: str | None = None) -> list[Kept]:
+    """The reports of an image, newest first; `image` is its id, whole or its beginning.
+
+    Raises UsageError for a folder that is none.
+    """
+    place = Path(where) if where else folder()
+    if where and not place.is_dir():
+        raise UsageError(f"{where} is not a folder", hint="a folder of reports, as `imagekit test` keeps them")
+    return [kept for kept in all_of(place) if kept.report.image.startswith(image)]
+
+
+def lines(name: str, found: list[Kept]) -> list[str]:
+    """For people: a line per report."""
+    if not found:
+        return [f"no proof of {name} is on record          imagekit test {name}"]
+    rows = [f"{'when (UTC)':<20} {'outcome':<11} {'checks':<40} machine"]
+    for kept in found:
+        report, where = kept.report, kept.report.environment
+        gpus = where.get("gpus")
+        machine = ", ".join(map(str, gpus)) if isinstance(gpus, list) and gpus else f"no GPU, {where.get('cpu', '?')}"
+        when = report.time[:19].replace("T", " ")
+        rows.append(f"{when:<20} {'proven' if report.proven else 'not proven':<11} {_stages(report):<40} {machine}")
+    return rows
+
+
+def _stages(report: Report) -> str:
+    """static 26, cpu 14 (11 reused), gpu 0 of 7"""
+    texts = []
+    for stage in reports.STAGES:
+        checks = [check for check in report.checks if check.stage == stage]
+        passed = [check for check in checks if check.status == "PASS"]
+        reused = sum(bool(check.proven) for check in passed)
+        if checks:
+            of = f" of {len(checks)}" if len(passed) < len(checks) else ""
+            texts.append(f"{stage} {len(passed)}{of}" + (f" ({reused} reused)" if reused else ""))
+    return ", ".join(texts) or report.problem[:40]
 
 
 def _files(place: Path) -> list[Path]:
