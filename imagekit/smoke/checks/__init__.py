@@ -19,6 +19,9 @@ from . import (
     cuda_libraries,
     cuda_tag,
     data_loader,
+    deep_loader,
+    deep_operators,
+    deep_pictures,
     deepspeed_config,
     env,
     expects,
@@ -97,6 +100,10 @@ ALL: tuple[Check, ...] = (
     ssh_login.CHECK,
     git_commit.CHECK,
     shared_memory.CHECK,
+    # deep
+    deep_loader.CHECK,
+    deep_operators.CHECK,
+    deep_pictures.CHECK,
     # gpu
     *gpu_basic.CHECKS,
     nvdec.ON_GPU,
