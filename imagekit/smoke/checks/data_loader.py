@@ -66,7 +66,7 @@ def run(image: Image) -> Figures:
     samples = __import__(MODULE)
     try:
         return _load(samples)
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:  # OSError: not even the queues of the workers have room
         died = death(messages(error), free_mb())
         if died is None:
             raise
@@ -169,7 +169,7 @@ def messages(error: BaseException | None) -> str:
 
 
 def death(message: str, free: int) -> Failure | None:
-    """What a RuntimeError of the loader means when it is about shared memory: the kernel kills whoever writes to a
+    """What an error of the loader means when it is about shared memory: the kernel kills whoever writes to a
     page that /dev/shm has no room for, newer torch asks for the room first."""
     signs = ("Bus error", "shared memory", "No space left on device")
     if not any(sign in message for sign in signs):
