@@ -36,6 +36,7 @@ def run(image: Image) -> Figures:
     for name in names:
         _round_trip(name)
     if "jpeg" in names:
+        _progressive()
         _cmyk()
         _truncated()
     if "png" in names:
@@ -58,6 +59,25 @@ def _round_trip(name: str) -> None:
     off = max(high for _, high in ImageChops.difference(meant, read.convert("RGB")).getextrema())
     if off > tolerance:
         _fail(name, f"pixels off by {off}", f"at most {tolerance}")
+
+
+def _progressive() -> None:
+    """Most pictures of the web are; an old or reduced libjpeg reads only the baseline kind."""
+    from PIL import Image as pictures
+    from PIL import ImageChops
+
+    stream, (_, options, tolerance) = io.BytesIO(), SAMPLES["jpeg"]
+    try:
+        sample().save(stream, "JPEG", progressive=True, **options)
+        read = pictures.open(io.BytesIO(stream.getvalue()))
+        read.load()
+    except OSError as error:
+        _fail("progressive jpeg", f"OSError: {error}", "it writes and reads it")
+    if b"\xff\xc2" not in stream.getvalue() or not read.info.get("progressive"):
+        _fail("progressive jpeg", "written as a baseline one", "a start of frame of the progressive kind (SOF2)")
+    off = max(high for _, high in ImageChops.difference(sample(), read).getextrema())
+    if off > tolerance:
+        _fail("progressive jpeg", f"pixels off by {off}", f"at most {tolerance}")
 
 
 def _cmyk() -> None:
@@ -90,8 +110,28 @@ def _truncated() -> None:
     try:
         pictures.open(io.BytesIO(half)).load()
     except OSError:
+        _upper_half(half)
         return
     _fail("half a jpeg", "read without a word", "OSError: image file is truncated")
+
+
+def _upper_half(half: bytes) -> None:
+    """Whoever asks for what there is gets it, with grey for the rest."""
+    from PIL import Image as pictures
+    from PIL import ImageChops, ImageFile
+
+    old, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
+    try:
+        read = pictures.open(io.BytesIO(half))
+        read.load()
+    except OSError as error:
+        _fail("half a jpeg with LOAD_TRUNCATED_IMAGES", f"OSError: {error}", "the half that is there")
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = old
+    part = (0, 0, 640, 100)
+    there = ImageChops.difference(read.convert("RGB").crop(part), sample().resize((640, 480)).crop(part))
+    if (worst := max(high for _, high in there.getextrema())) > 40:
+        _fail("half a jpeg with LOAD_TRUNCATED_IMAGES", f"its upper rows off by {worst}", "at most 40")
 
 
 def _fail(name: str, found: str, expected: str) -> None:
