@@ -104,7 +104,7 @@ class Pool(_Model):
 class Promotion(_Model):
     """What an image must have proven to get into a repository."""
 
-    stages: list[Literal["static", "cpu", "gpu"]] = Field(default_factory=list)
+    stages: list[Literal["static", "cpu", "deep", "gpu", "multi-gpu"]] = Field(default_factory=list)
     """Stages of the proof that must have passed."""
     gpus: list[values.Gpu] = Field(default_factory=list)
     """Models that it must have passed on."""

@@ -2,7 +2,8 @@
 
 A check is a function whose name starts with `check_`. It returns, or it raises: AssertionError is a failure of the
 image, unittest.SkipTest says why it cannot run here, anything else is an error of the check. A dictionary that it
-returns is its figures. `STAGE` (static, cpu, gpu) and `LIMIT` (seconds) at the top of a file are for all checks in it.
+returns is its figures. `STAGE` (static, cpu, deep, gpu, multi-gpu) and `LIMIT` (seconds) at the top of a file are for
+all checks in it.
 
 Files are read, never imported, until a check runs in a process of its own: what one does cannot touch another.
 """
