@@ -81,7 +81,7 @@ def prove(engine: Engine, reference: str, wish: Wish, progress: Progress = lambd
     if image is None:
         raise UsageError(f"the engine has no image {reference}", hint="docker images lists them")
     labels = (image["Config"].get("Labels")) or {}
-    ours = "io.imagekit.profile" in labels
+    ours = bool(labels.get("io.imagekit.profile"))
     if not ours and not wish.foreign:
         raise UsageError(
             f"{reference} was not built by imagekit: it has no label io.imagekit.profile",

@@ -6,6 +6,8 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import subprocess
+import sys
 from contextlib import suppress
 from fnmatch import fnmatch
 from importlib import import_module
@@ -120,13 +122,17 @@ def _no_strangers(ours: list[Path], candidates: list[Path], because: str) -> Non
 
 
 def _version(path: Path) -> str:
-    """The version that a cuDNN tells, as text to append."""
+    """The version that a cuDNN tells, as text to append.
+
+    Asked in a process of its own: cuDNN 9 ends the one that it is in when it does not find its other parts.
+    """
     if not path.name.startswith(CUDNN):
         return ""
-    try:
-        number = int(ctypes.CDLL(str(path)).cudnnGetVersion())
-    except (OSError, AttributeError):
+    code = f"import ctypes; print(ctypes.CDLL({str(path)!r}).cudnnGetVersion())"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    if done.returncode:
         return " (does not load)"
+    number = int(done.stdout)
     return f" {number // 10000}.{number // 100 % 100}.{number % 100}" if number >= 90000 else f" {number}"
 
 
