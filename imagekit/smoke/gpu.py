@@ -7,6 +7,9 @@ import json
 import os
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
+
+from .check import Failure, Image
 
 NO_DEVICE = 100
 """CUDA_ERROR_NO_DEVICE"""
@@ -23,6 +26,19 @@ class Gpus:
     """As the driver names them, with their architecture: NVIDIA H100 80GB HBM3 (sm_90)."""
     driver: str = ""
     """550.54.15; empty when NVML does not tell."""
+
+
+def promised(image: Image) -> bool:
+    """Whether the image claims to compute on one."""
+    return image.real_torch and bool(image.cuda)
+
+
+def stays(values: Any, device: str, what: str) -> Any:
+    """The tensor as it is, or a Failure: what falls back to the CPU gives right numbers and takes a hundred times as
+    long, so that only its device tells."""
+    if values.device.type != device.partition(":")[0]:
+        raise Failure(found=f"{what} is on {values.device}", expected=f"on {device}, where its inputs are")
+    return values
 
 
 @cache
