@@ -61,6 +61,18 @@ def here() -> Gpus:
     return Gpus(found["absent"], tuple(found["names"]), found["driver"])
 
 
+def uuid(index: int) -> str:
+    """What the driver calls this GPU and no other one, be it a part of one (MIG). Starts CUDA in this process."""
+    cuda = ctypes.CDLL("libcuda.so.1")
+    device, number = ctypes.c_int(), ctypes.create_string_buffer(16)
+    # the second version tells the parts of one GPU apart; drivers before 470 do not have it
+    ask = cuda.cuDeviceGetUuid_v2 if hasattr(cuda, "cuDeviceGetUuid_v2") else cuda.cuDeviceGetUuid
+    code = cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), index) or ask(number, device)
+    if code:
+        raise Failure(found=f"the driver returned {code} for the name of GPU {index}", expected="its UUID")
+    return number.raw.hex()
+
+
 def _ask_driver() -> Gpus:
     try:
         cuda = ctypes.CDLL("libcuda.so.1")

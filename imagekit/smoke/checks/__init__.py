@@ -17,6 +17,7 @@ from . import (
     cuda_libraries,
     cuda_tag,
     deepspeed_config,
+    distributed,
     env,
     expects,
     ffmpeg,
@@ -36,6 +37,7 @@ from . import (
     init_process,
     jupyter_server,
     leftovers,
+    multi_gpu,
     nvdec,
     pillow_simd,
     pip_check,
@@ -81,6 +83,7 @@ ALL: tuple[Check, ...] = (
     compile_cpu.CHECK,
     video_llm.CHECK,
     deepspeed_config.CHECK,
+    distributed.CHECK,
     compiled_ops.CHECK,
     clip_model.CHECK,
     tiny_transformer.CHECK,
@@ -112,6 +115,10 @@ ALL: tuple[Check, ...] = (
     nvdec.ENCODE,
     gpu_available.CHECK,
     gpu_driver.CHECK,
+    # multi-gpu
+    multi_gpu.CHECK,
+    multi_gpu.FSDP,
+    multi_gpu.DDP,
 )
 
 
