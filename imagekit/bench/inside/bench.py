@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -64,6 +65,9 @@ class Bench:
 
     def missing(self, setting: Setting) -> str:
         absent = [name for name in self.needs if find_spec(name) is None]
+        torch = sys.modules.get("torch")
+        if "torch" in self.needs and torch is not None and not hasattr(torch, "Tensor"):
+            return "this image's torch is a stand-in without code"
         return f"this image has no {', '.join(absent)}" if absent else self.applies(setting)
 
 

@@ -45,8 +45,9 @@ def _together(device: str, count: int, repeats: int) -> dict[str, list[float]]:
             try:
                 _member(device, rank, count, repeats, answer)
                 code = 0
-            except BaseException:
+            except BaseException as error:
                 traceback.print_exc()
+                _last_words(answer, rank).write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
             finally:
                 sys.stderr.flush()
                 os._exit(code)
@@ -56,12 +57,18 @@ def _together(device: str, count: int, repeats: int) -> dict[str, list[float]]:
             pid, status = os.wait()
             rank = pids.pop(pid)
             if status:
-                raise RuntimeError(f"rank {rank} of {count} on {device} ended with {os.waitstatus_to_exitcode(status)}")
+                said = _last_words(answer, rank)
+                ended = said.read_text(encoding="utf-8") if said.is_file() else os.waitstatus_to_exitcode(status)
+                raise RuntimeError(f"rank {rank} of {count} on {device} ended with {ended}")
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
     return dict(json.loads(answer.read_text(encoding="utf-8")))
+
+
+def _last_words(answer: Path, rank: int) -> Path:
+    return answer.with_suffix(f".{rank}.error")
 
 
 def _member(device: str, rank: int, count: int, repeats: int, answer: Path) -> None:

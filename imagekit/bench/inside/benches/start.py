@@ -23,9 +23,10 @@ TIMED = "import time; started = time.perf_counter(); {}; print(time.perf_counter
 
 
 def run(setting: Setting) -> Outcome:
+    devices = setting.devices  # before anything is measured: without its device nothing is
     metrics = [_imported(name, setting.repeats(6, 1)) for name in PROGRAMS if find_spec(name)]
     notes: dict[str, Any] = {}
-    for device in setting.devices:
+    for device in devices:
         reason = cannot_compile(device)
         if reason:
             notes[f"{device} compile"] = reason
