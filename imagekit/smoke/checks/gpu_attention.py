@@ -67,7 +67,8 @@ def attend(device: str, kind: str) -> Figures:
                 with only(torch, name):
                     got = attention(*small)
             except (LookupError, RuntimeError) as error:  # LookupError: this torch does not know it
-                reasons = [str(warning.message) for warning in said if "kernel" not in str(warning.message)[:20]]
+                # torch names the backend in one warning and says why in the next
+                reasons = [str(warning.message) for warning in said if "not used because" not in str(warning.message)]
                 figures[name] = shorten(" / ".join(reasons) or str(error), 120)
                 continue
         figures[name] = _error(got, exact, device, kind, name)
