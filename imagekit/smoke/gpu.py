@@ -7,6 +7,9 @@ import json
 import os
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
+
+from .check import Failure, Image
 
 NO_DEVICE = 100
 """CUDA_ERROR_NO_DEVICE"""
@@ -23,6 +26,19 @@ class Gpus:
     """As the driver names them, with their architecture: NVIDIA H100 80GB HBM3 (sm_90)."""
     driver: str = ""
     """550.54.15; empty when NVML does not tell."""
+
+
+def promised(image: Image) -> bool:
+    """Whether the image claims to compute on one."""
+    return image.real_torch and bool(image.cuda)
+
+
+def stays(values: Any, device: str, what: str) -> Any:
+    """The tensor as it is, or a Failure: what falls back to the CPU gives right numbers and takes a hundred times as
+    long, so that only its device tells."""
+    if values.device.type != device.partition(":")[0]:
+        raise Failure(found=f"{what} is on {values.device}", expected=f"on {device}, where its inputs are")
+    return values
 
 
 @cache
@@ -43,6 +59,18 @@ def here() -> Gpus:
         return Gpus("no GPU here (the driver library crashed)")
     found = json.loads(said)
     return Gpus(found["absent"], tuple(found["names"]), found["driver"])
+
+
+def uuid(index: int) -> str:
+    """What the driver calls this GPU and no other one, be it a part of one (MIG). Starts CUDA in this process."""
+    cuda = ctypes.CDLL("libcuda.so.1")
+    device, number = ctypes.c_int(), ctypes.create_string_buffer(16)
+    # the second version tells the parts of one GPU apart; drivers before 470 do not have it
+    ask = cuda.cuDeviceGetUuid_v2 if hasattr(cuda, "cuDeviceGetUuid_v2") else cuda.cuDeviceGetUuid
+    code = cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), index) or ask(number, device)
+    if code:
+        raise Failure(found=f"the driver returned {code} for the name of GPU {index}", expected="its UUID")
+    return number.raw.hex()
 
 
 def _ask_driver() -> Gpus:
