@@ -44,6 +44,7 @@ from . import (
     training,
     user,
     versions,
+    video,
     video_llm,
 )
 
@@ -80,6 +81,7 @@ ALL: tuple[Check, ...] = (
     training.CHECK,
     ffmpeg.CHECK,
     nvdec.CHECK,
+    *video.CHECKS,
     *read_video.CHECKS,
     image_formats.CHECK,
     compile_triton_stub.CHECK,

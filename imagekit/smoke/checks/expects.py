@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..check import Check, Failure, Figures, Image
+from ..readers import READERS
 from . import clip_model, image_formats, read_video, timm_model, video_llm
 
 MODELS = (*video_llm.MODELS, clip_model.MODEL, timm_model.NAME)
@@ -27,7 +28,7 @@ def run(image: Image) -> Figures:
         raise Failure(
             found="no check knows " + ", ".join(found),
             expected=f"models: {', '.join(MODELS)}; codecs: {', '.join(read_video.ENCODERS)}; "
-            f"readers: {', '.join(read_video.READERS)}; formats: {', '.join(image_formats.SAMPLES)}",
+            f"readers: {', '.join(READERS)}; formats: {', '.join(image_formats.SAMPLES)}",
             because="the profile promises it",
             fix="take it out of the profile, or teach the check",
         )

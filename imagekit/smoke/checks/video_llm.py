@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import clips
 from ..check import Check, Failure, Figures, Image, progress, shorten
-from . import read_video
+from ..readers import READERS
 
 TEXT_TOKENS, VIDEO_TOKEN, IMAGE_TOKEN, VOCABULARY = 6, 90, 91, 96
 PICTURE, PATCH, WIDTH = 28, 14, 32
@@ -89,7 +89,7 @@ def _clip(image: Image) -> Any:
     import torch
 
     readers = (image.expects.get("read") or {}).get("h264") or ["av"]
-    pictures = read_video.READERS[readers[0]][0](clips.make("h264"))
+    pictures = READERS[readers[0]].all(clips.make("h264"))
     frames = torch.stack([torch.tensor(pictures[number].copy()) for number in range(0, clips.FRAMES, 5)])
     scaled = torch.nn.functional.interpolate(frames.permute(0, 3, 1, 2).float() / 255, size=(PICTURE, PICTURE))
     return (scaled - 0.5).unsqueeze(0)
