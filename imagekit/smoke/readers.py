@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,8 +17,8 @@ class Reader:
     """A picture is an array of height, width, RGB."""
 
     name: str
-    all: Callable[[Path], list[Any]]
-    """Every frame from first to last."""
+    all: Callable[[Path], Iterable[Any]]
+    """Every frame from first to last; one at a time where the reader can."""
     some: Callable[[Path, Sequence[int], int], list[Any]]
     """The frames of these numbers, in this order, of a clip with so many frames in a second."""
     times: Callable[[Path], list[float]]
@@ -27,11 +27,12 @@ class Reader:
     """Distributions that it is made of."""
 
 
-def _av_all(clip: Path) -> list[Any]:
+def _av_all(clip: Path) -> Iterator[Any]:
     import av
 
     with av.open(str(clip)) as container:
-        return [picture.to_ndarray(format="rgb24") for picture in container.decode(video=0)]
+        for picture in container.decode(video=0):
+            yield picture.to_ndarray(format="rgb24")
 
 
 def _av_some(clip: Path, numbers: Sequence[int], rate: int) -> list[Any]:
@@ -68,13 +69,13 @@ def _opencv(clip: Path) -> Any:
     return capture
 
 
-def _opencv_all(clip: Path) -> list[Any]:
-    capture, pictures = _opencv(clip), list[Any]()
+def _opencv_all(clip: Path) -> Iterator[Any]:
+    capture = _opencv(clip)
     while True:
         there, picture = capture.read()
         if not there:
-            return pictures
-        pictures.append(picture[:, :, ::-1])
+            return
+        yield picture[:, :, ::-1]
 
 
 def _opencv_some(clip: Path, numbers: Sequence[int], rate: int) -> list[Any]:
@@ -105,9 +106,9 @@ def _decord(clip: Path) -> Any:
     return decord.VideoReader(str(clip), ctx=decord.cpu(0), num_threads=1)
 
 
-def _decord_all(clip: Path) -> list[Any]:
+def _decord_all(clip: Path) -> Iterator[Any]:
     reader = _decord(clip)
-    return list(reader.get_batch(list(range(len(reader)))).asnumpy())
+    return (reader[number].asnumpy() for number in range(len(reader)))
 
 
 def _decord_some(clip: Path, numbers: Sequence[int], rate: int) -> list[Any]:
@@ -148,8 +149,8 @@ def _torchcodec(clip: Path) -> Any:
     return importlib.import_module("torchcodec.decoders").VideoDecoder(str(clip))
 
 
-def _torchcodec_all(clip: Path) -> list[Any]:
-    return [picture.permute(1, 2, 0).numpy() for picture in _torchcodec(clip)]
+def _torchcodec_all(clip: Path) -> Iterator[Any]:
+    return (picture.permute(1, 2, 0).numpy() for picture in _torchcodec(clip))
 
 
 def _torchcodec_some(clip: Path, numbers: Sequence[int], rate: int) -> list[Any]:

@@ -93,6 +93,7 @@ ALL: tuple[Check, ...] = (
     # gpu
     *gpu_basic.CHECKS,
     nvdec.ON_GPU,
+    video_llm.ON_GPU,
     deepspeed_config.ON_GPU,
 )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ..check import Check, Failure, Figures, Image
+from ..families import FAMILIES
 from ..readers import READERS
-from . import clip_model, image_formats, read_video, timm_model, video_llm
+from . import clip_model, image_formats, read_video, timm_model
 
-MODELS = (*video_llm.MODELS, clip_model.MODEL, timm_model.NAME)
+MODELS = (*FAMILIES, clip_model.MODEL, timm_model.NAME)
 
 
 def unproven(image: Image) -> list[str]:

@@ -29,19 +29,19 @@ def seek(reader: Reader) -> str:
 
 def uneven(reader: Reader) -> str:
     clip = odd_clips.uneven()
-    in_order(reader.all(clip))
+    in_order(list(reader.all(clip)))
     same_times(reader.times(clip), odd_clips.uneven_times())
     return f"{clips.FRAMES} frames and times"
 
 
 def turned(reader: Reader) -> str:
     """Readers differ, and some changed their mind; both are fine, as long as a frame is whole."""
-    return orientation(reader.all(odd_clips.turned()))
+    return orientation(list(reader.all(odd_clips.turned())))
 
 
 def sound(reader: Reader) -> str:
     clip = odd_clips.with_sound()
-    in_order(reader.all(clip))
+    in_order(list(reader.all(clip)))
     return f"{clips.FRAMES} frames" + (f", {_samples(clip)} samples" if reader.name == "av" else "")
 
 
@@ -90,17 +90,18 @@ def orientation(pictures: list[Any]) -> str:
 
 
 def prefix(reader: Reader, broken: Path) -> str:
-    """What a reader makes of a broken file: it may refuse it, or give what is there."""
+    """What a reader makes of a broken file: it may give what is there, and it may refuse; never something else."""
+    numbers, ending = list[int](), ""
     try:
-        pictures = reader.all(broken)
+        for picture in reader.all(broken):
+            numbers.append(clips.number_of(picture))
     except Failure:
-        return "refused"
+        ending = ", refused"
     except Exception as error:  # each reader has errors of its own
-        return f"refused: {type(error).__name__}"
-    numbers = numbers_of(pictures)
+        ending = f", then {type(error).__name__}"
     if numbers != EVERY[: len(numbers)]:
-        raise Failure(found=f"frames {numbers}, and no error", expected="the first ones as they are, or an error")
-    return f"{len(numbers)} frames"
+        raise Failure(found=f"frames {numbers}{ending}", expected="the first ones as they are, or an error")
+    return f"{len(numbers)} frames{ending}"
 
 
 def _samples(clip: Path) -> int:
@@ -112,7 +113,7 @@ def _samples(clip: Path) -> int:
     # AAC has 1024 samples to a packet: one of silence may come before and the last one is filled up.
     if not written <= count <= written + 3 * 1024:
         raise Failure(found=f"{count} samples of sound", expected=f"{written}, and at most three packets more")
-    return count
+    return int(count)
 
 
 @dataclass(frozen=True)
