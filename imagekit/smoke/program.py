@@ -24,7 +24,11 @@ BAD = ("FAIL", "ERROR")
 
 def main(argv: Sequence[str]) -> int:
     options = _parse(argv)
-    image = Image.load(options.root, options.venv)
+    image = replace(
+        Image.load(options.root, options.venv),
+        model=options.model and options.model.absolute(),
+        clip=options.clip and options.clip.absolute(),
+    )
     chosen = _choose(image, options)
     if options.list:
         for check in chosen:
@@ -43,6 +47,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--check", action="append", default=[], metavar="NAME", help="only this check; repeatable")
     parser.add_argument("--require-gpu", action="store_true", help="without a GPU the gpu stage fails")
     parser.add_argument("--keep-going", action="store_true", help="later stages run after a failed static one")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="weights of your own, for the check own-model")
+    parser.add_argument("--clip", type=Path, metavar="FILE", help="a video of your own, for the check own-model")
     parser.add_argument("--list", action="store_true", help="name the checks and run none")
     parser.add_argument("--root", type=Path, default=Path("/opt/imagekit"), help=argparse.SUPPRESS)
     parser.add_argument("--venv", type=Path, default=Path("/opt/venv"), help=argparse.SUPPRESS)

@@ -29,6 +29,7 @@ from . import (
     jupyter_server,
     leftovers,
     nvdec,
+    own_model,
     pillow_simd,
     pip_check,
     preflight,
@@ -70,6 +71,7 @@ ALL: tuple[Check, ...] = (
     ssh_login.HOST_KEYS,
     expects.CHECK,
     # cpu
+    own_model.CHECK,
     deepspeed_config.JIT,
     compile_cpu.CHECK,
     video_llm.CHECK,
