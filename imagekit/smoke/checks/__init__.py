@@ -17,6 +17,7 @@ from . import (
     cuda_libraries,
     cuda_tag,
     deepspeed_config,
+    deepspeed_zero2,
     env,
     expects,
     ffmpeg,
@@ -72,6 +73,7 @@ ALL: tuple[Check, ...] = (
     expects.CHECK,
     # cpu
     own_model.CHECK,
+    deepspeed_zero2.CPU,
     deepspeed_config.JIT,
     compile_cpu.CHECK,
     video_llm.CHECK,
@@ -97,6 +99,7 @@ ALL: tuple[Check, ...] = (
     nvdec.ON_GPU,
     video_llm.ON_GPU,
     deepspeed_config.ON_GPU,
+    deepspeed_zero2.ON_GPU,
 )
 
 
