@@ -26,6 +26,11 @@ BAD = ("FAIL", "ERROR")
 def main(argv: Sequence[str]) -> int:
     options = _parse(argv)
     image = Image.load(options.root, options.venv) if (options.root / "lock.json").is_file() else Image.here()
+    image = replace(
+        image,
+        model=options.model and options.model.absolute(),
+        clip=options.clip and options.clip.absolute(),
+    )
     chosen = _choose(image, options)
     if not image.locked and not image.has("torch"):
         print(f"smoke: {sys.executable} has no torch, so there is nothing to prove", file=sys.stderr)
@@ -49,6 +54,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--require-gpu", action="store_true", help="without a GPU the gpu stage fails")
     parser.add_argument("--keep-going", action="store_true", help="later stages run after a failed static one")
     parser.add_argument("--fresh", action="store_true", help="take no earlier result over")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="weights of your own, for the check own-model")
+    parser.add_argument("--clip", type=Path, metavar="FILE", help="a video of your own, for the check own-model")
     parser.add_argument("--list", action="store_true", help="name the checks and run none")
     parser.add_argument(
         "--here", dest="root", action="store_const", const=Path("/nonexistent"), default=ROOT,

@@ -97,7 +97,7 @@ def test_a_tiny_image_is_not_asked_for_what_it_does_not_claim(tiny: Image) -> No
 def test_covers_name_locked_distributions_only(video: Image) -> None:
     covered = {check.name: results.covered(check, video) for check in checks.of(video)}
     assert covered["versions"] == ("torch", "transformers", "pillow", "pillow-simd")
-    assert covered["video-llm"] == ("transformers", "torch")
+    assert covered["video-llm"] == ("transformers", "torch", "pillow")
     assert covered["ffmpeg"] == ()
     assert all(ALL not in names for names in covered.values())
 

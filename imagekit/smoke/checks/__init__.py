@@ -23,6 +23,7 @@ from . import (
     deep_operators,
     deep_pictures,
     deepspeed_config,
+    deepspeed_zero2,
     distributed,
     env,
     expects,
@@ -50,6 +51,7 @@ from . import (
     nvdec,
     one_cuda,
     overlapping_files,
+    own_model,
     pillow_simd,
     pip_check,
     preflight,
@@ -67,6 +69,7 @@ from . import (
     training,
     user,
     versions,
+    video,
     video_llm,
 )
 
@@ -99,6 +102,8 @@ ALL: tuple[Check, ...] = (
     ssh_login.HOST_KEYS,
     expects.CHECK,
     # cpu
+    own_model.CHECK,
+    deepspeed_zero2.CPU,
     deepspeed_config.JIT,
     compile_cpu.CHECK,
     video_llm.CHECK,
@@ -113,6 +118,7 @@ ALL: tuple[Check, ...] = (
     checkpoint.CHECK,
     ffmpeg.CHECK,
     nvdec.CHECK,
+    *video.CHECKS,
     *read_video.CHECKS,
     image_formats.CHECK,
     pillow_simd.RESIZE,
@@ -127,9 +133,13 @@ ALL: tuple[Check, ...] = (
     deep_loader.CHECK,
     deep_operators.CHECK,
     deep_pictures.CHECK,
-    # gpu
+    # gpu: one at a time, what the others need first
+    gpu_available.CHECK,
+    gpu_driver.CHECK,
     gpu_compile.CHECK,
     deepspeed_config.ON_GPU,
+    deepspeed_zero2.ON_GPU,
+    video_llm.ON_GPU,
     gpu_attention.CHECK,
     gpu_arithmetic.CONV,
     gpu_training.AMP,
@@ -141,8 +151,6 @@ ALL: tuple[Check, ...] = (
     gpu_memory.EXHAUSTED,
     nvdec.ON_GPU,
     nvdec.ENCODE,
-    gpu_available.CHECK,
-    gpu_driver.CHECK,
     # multi-gpu
     multi_gpu.CHECK,
     multi_gpu.FSDP,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from ..check import Check, Failure, Figures, Image
-from . import clip_model, image_formats, read_video, timm_model, video_llm
+from ..families import FAMILIES
+from ..readers import READERS
+from . import clip_model, image_formats, read_video, timm_model
 
-MODELS = (*video_llm.MODELS, clip_model.MODEL, timm_model.NAME)
+MODELS = (*FAMILIES, clip_model.MODEL, timm_model.NAME)
 
 
 def unproven(image: Image) -> list[str]:
@@ -27,7 +29,7 @@ def run(image: Image) -> Figures:
         raise Failure(
             found="no check knows " + ", ".join(found),
             expected=f"models: {', '.join(MODELS)}; codecs: {', '.join(read_video.ENCODERS)}; "
-            f"readers: {', '.join(read_video.READERS)}; formats: {', '.join(image_formats.SAMPLES)}",
+            f"readers: {', '.join(READERS)}; formats: {', '.join(image_formats.SAMPLES)}",
             because="the profile promises it",
             fix="take it out of the profile, or teach the check",
         )

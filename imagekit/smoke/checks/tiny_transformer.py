@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..check import Check, Failure, Figures, Image, progress
-from . import video_llm
+from ..families import FAMILIES
 
 STEPS, VOCABULARY = 20, 64
 
@@ -56,8 +56,6 @@ CHECK = Check(
     "cpu",
     run,
     covers=("transformers", "torch", "tokenizers", "numpy", "huggingface-hub", "safetensors", "pillow"),
-    applies=lambda image: (
-        image.has("transformers") and image.real_torch and image.expects.get("model") not in video_llm.MODELS
-    ),
+    applies=lambda image: image.has("transformers") and image.real_torch and image.expects.get("model") not in FAMILIES,
     limit=120,
 )
