@@ -88,10 +88,10 @@ def from_json(raw: Mapping[str, Any]) -> Report:
 def summary(report: Report) -> list[str]:
     """A line per stage, then each failure in full."""
     lines = []
-    for stage in STAGES:
+    present = [stage for stage in STAGES if any(check.stage == stage for check in report.checks)]
+    width = max(map(len, present), default=0)
+    for stage in present:
         checks = [check for check in report.checks if check.stage == stage]
-        if not checks:
-            continue
         taken = [check for check in checks if check.status == "PASS" and check.proven]
         count = {
             status: sum(check.status == status for check in checks) for status in ("PASS", "FAIL", "ERROR", "SKIP")
@@ -107,7 +107,7 @@ def summary(report: Report) -> list[str]:
         if count["SKIP"] == len(checks):
             words = [f"{len(checks)} not run"]
         text = ", ".join(words) + (f": {'; '.join(reasons)}" if reasons else "")
-        lines.append(f"{stage:<7} {text:<58} {int(took) // 60}:{int(took) % 60:02}")
+        lines.append(f"{stage:<{width}}  {text:<58} {int(took) // 60}:{int(took) % 60:02}")
     return lines
 
 

@@ -15,8 +15,13 @@ from imagekit.project import Line
 from imagekit.resolution import GitSource as Asked
 from imagekit.resolution import SourceBuild
 
-ENV = {"CFLAGS": "-g0", "CXXFLAGS": "-g0"}
-"""Symbols for a debugger hold the folder of the build, which has another name each time."""
+FLAGS = "-O2 -g0 -fwrapv -DNDEBUG"
+"""Python's own, but for -g: symbols for a debugger hold the folder of the build, which has another name each time.
+
+setuptools takes CFLAGS instead of Python's flags, not besides them: -g0 alone would switch optimisation off.
+"""
+
+ENV = {"CFLAGS": FLAGS, "CXXFLAGS": FLAGS}
 
 Found = dict[str, tuple[GitSource, str]]
 """Package -> the entry, and the profile, file or overlay that has it."""
