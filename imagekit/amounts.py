@@ -1,4 +1,4 @@
-"""Bytes and seconds as people read them."""
+"""Bytes, seconds and figures as people read them."""
 
 from __future__ import annotations
 
@@ -14,3 +14,10 @@ def size(count: float) -> str:
 def clock(seconds: float) -> str:
     """Minutes and seconds: 2:05."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def number(value: float) -> str:
+    """Three digits, or all before the point: 35,600, 42.8, 0.967."""
+    if abs(value) >= 100 or value == 0:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

@@ -31,6 +31,7 @@ GROUPS = {
         "lock": "Pin every version of a profile.",
         "plan": "Show units, groups, sizes and keys.",
         "render": "Write a Dockerfile and its context.",
+        "bench": "Measure an image from inside, and compare.",
         "evidence": "List what was proven of an image, where and when.",
     },
     "Housekeeping": {

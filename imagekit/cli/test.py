@@ -19,7 +19,9 @@ STAGES = ("static", "cpu", "deep", "gpu", "multi-gpu")
 @click.option("--fresh", is_flag=True, help="Take nothing over from an earlier proof.")
 @click.option("--foreign", is_flag=True, help="The image need not be one of imagekit's; it needs Python and torch.")
 @click.option("--keep", is_flag=True, help="Keep the stopped container.")
-@click.option("--timeout", type=float, help="Seconds for all checks.  [default: 900; 3600 with --stage deep]")
+@click.option("--timeout", type=click.FloatRange(min=0), default=0.0, help="Seconds for all checks.  [default: 900]")
+@click.option("--model", metavar="FOLDER", default="", help="Run weights of your own instead: the check own-model.")
+@click.option("--clip", metavar="FILE", default="", help="The video for --model.  [default: a generated one]")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
 @click.option("--junit", metavar="FILE", help="Write the report as JUnit XML.")
 @click.option("--html", metavar="FILE", help="Write the report as one HTML page.")
@@ -27,7 +29,7 @@ STAGES = ("static", "cpu", "deep", "gpu", "multi-gpu")
 @click.option("--site", metavar="FILE", help="Site file.")
 def command(
     image_or_profile: str, as_json: bool, junit: str | None, html: str | None, overlay: tuple[str, ...],
-    site: str | None, timeout: float | None, **wish: bool | str | tuple[str, ...],
+    site: str | None, **wish: bool | str | float | tuple[str, ...],
 ) -> None:  # fmt: skip
     """Prove an image from inside. A name with `:`, `/` or `@` is an image, else a profile."""
     from imagekit import report, target
@@ -37,7 +39,7 @@ def command(
 
     say = Lines()
     image = target.find(image_or_profile, site, overlay).reference
-    result = runner.prove(Engine(), image, runner.wished(timeout=timeout or 0, **wish), lambda line: say("~", line))
+    result = runner.prove(Engine(), image, runner.Wish(**wish), lambda line: say("~", line))  # type: ignore[arg-type]
     for number, line in enumerate(report.summary(result)):
         say("prove" if number == 0 else "", line)
     write(junit, report.junit(result))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import tarfile
 import threading
 from collections.abc import Callable, Mapping
@@ -47,6 +48,25 @@ def archive(files: Mapping[str, bytes]) -> bytes:
             entry.size, entry.mode = len(content), 0o644
             tar.addfile(entry, io.BytesIO(content))
     return out.getvalue()
+
+
+def put(container: Any, source: str, place: str) -> None:
+    """Copy a file or folder of this machine into a container while it is read: it may be larger than any memory."""
+    read, write = os.pipe()
+
+    def pack() -> None:
+        with (
+            contextlib.suppress(BrokenPipeError),
+            os.fdopen(write, "wb") as pipe,
+            tarfile.open(fileobj=pipe, mode="w|") as tar,
+        ):
+            tar.add(source, arcname=place.lstrip("/"))
+
+    packer = threading.Thread(target=pack, daemon=True)
+    packer.start()
+    with os.fdopen(read, "rb") as archived:
+        container.put_archive("/", archived)
+    packer.join()
 
 
 def to_the_end(container: Any, timeout: float, each: Callable[[str], None]) -> Result:

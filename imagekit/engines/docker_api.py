@@ -23,7 +23,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from imagekit import scratch
 from imagekit.engines import endpoint
-from imagekit.engines.container import Result, archive, devices, to_the_end
+from imagekit.engines.container import Result, archive, devices, put, to_the_end
 from imagekit.errors import Surroundings, UsageError
 
 API_TIMEOUT = 60
@@ -69,15 +69,18 @@ class Engine:
         """The engine's own name for its machine."""
         return str(self.client.info().get("Name") or "")
 
-    def free_disk(self) -> int | None:
-        """Bytes free where the engine keeps its images; None when that is not on this machine.
+    @property
+    def is_here(self) -> bool:
+        """Whether the engine's files are this machine's.
 
         A socket may lead to another machine, or out of a container: the engine's own name for its machine decides.
         """
-        info = self.client.info()
-        root = Path(info.get("DockerRootDir", ""))
-        here = bool(self.at.socket) and info.get("Name") == MACHINE
-        return shutil.disk_usage(root).free if here and root.is_dir() else None
+        return bool(self.at.socket) and self.host == MACHINE
+
+    def free_disk(self) -> int | None:
+        """Bytes free where the engine keeps its images; None when that is not on this machine."""
+        root = Path(self.client.info().get("DockerRootDir", ""))
+        return shutil.disk_usage(root).free if self.is_here and root.is_dir() else None
 
     def api(self, timeout: float | None) -> Any:
         """A connection of its own for something that takes long; seconds without a word, None for any number."""
@@ -166,29 +169,33 @@ class Engine:
         user: str | None = None,
         environment: dict[str, str] | None = None,
         entrypoint: list[str] | None = None,
-        memory: str = "8g",
+        memory: str | None = "8g",
         shm: str = "1g",
         gpus: str = "",
         files: Mapping[str, bytes] | None = None,
-        mounts: Mapping[str, str] | None = None,
+        folders: Mapping[str, str] | None = None,
         each: Callable[[str], None] = lambda _: None,
         keep: bool = False,
     ) -> Result:
         """Run to the end or to the time limit (seconds), without a network; the container never outlives the call.
 
         `gpus`: all, or indices and UUIDs with commas. `files`: put into the container before it starts, through the
-        API. `mounts`: folder of the engine's machine -> where it is seen, read-only. `each`: called with every line of
+        API. `folders`: of this machine -> where they are seen: mounted
+        read-only by an engine on this machine, copied to another one. `each`: called with every line of
         stdout when it comes. `keep`: the container stays, stopped.
         """
+        mounts, copies = (folders or {}, {}) if self.is_here else ({}, folders or {})
         settings: dict[str, Any] = {} if keep else {"labels": {RUN_LABEL: str(os.getpid())}}
         with self.started(
             keep=keep, image=image, command=command, user=user, environment=environment or {}, entrypoint=entrypoint,
             network_mode="none", mem_limit=memory, memswap_limit=memory, shm_size=shm, device_requests=devices(gpus),
             pids_limit=4096, log_config={"Type": "none"}, **settings,
-            volumes={host: {"bind": inside, "mode": "ro"} for host, inside in (mounts or {}).items()},
+            volumes={host: {"bind": inside, "mode": "ro"} for host, inside in mounts.items()},
         ) as made:  # fmt: skip
             if files:
                 made.put_archive("/", archive(files))
+            for source, place in copies.items():
+                put(made, source, place)
             return to_the_end(made, timeout, each)
 
     def sweep(self) -> None:

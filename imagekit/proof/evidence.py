@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,19 @@ def folder() -> Path:
     return state / "imagekit" / "evidence"
 
 
-def save(report: Report, where: Path | None = None) -> Path:
-    """Written whole or not at all."""
-    place = where or folder()
+def save(report: Report) -> Path:
+    return keep(reports.as_json(report))
+
+
+def keep(raw: Mapping[str, Any]) -> Path:
+    """A report of a proof or of benchmarks as a file, written whole or not at all."""
+    place = folder()
     place.mkdir(parents=True, exist_ok=True)
-    stamp = report.time.replace("-", "").replace(":", "")[:15]
-    path = place / f"{stamp}-{report.image.removeprefix('sha256:')[:12]}-{secrets.token_hex(3)}.json"
+    stamp, image = re.sub(r"[-:]", "", str(raw["time"]))[:15], str(raw["image"]).removeprefix("sha256:")[:12]
+    path = place / f"{stamp}-{image}-{secrets.token_hex(3)}.json"
     handle, name = tempfile.mkstemp(dir=place, prefix=".")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(json.dumps(reports.as_json(report), indent=1, default=str) + "\n")
+        file.write(json.dumps(raw, indent=1, default=str) + "\n")
     os.replace(name, path)
     for old in _files(place)[KEEP:]:
         old.unlink(missing_ok=True)

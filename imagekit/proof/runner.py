@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from imagekit import record, resources
@@ -27,6 +28,8 @@ UID = "12345:0"
 
 TIMEOUT, DEEP_TIMEOUT = 900, 3600
 """Seconds for all checks, and with the stage `deep` among them."""
+
+MEMORY = "8g"
 
 INSIDE = "/tmp/imagekit"
 """Where the runner puts files into a container."""
@@ -61,18 +64,11 @@ class Wish:
     """The container stays, stopped."""
     timeout: float = 0
     """Seconds for all checks; 0 for what the stages usually take."""
+    model: str = ""
+    """A folder with weights of the user's own; without stages and checks only the check of it runs."""
+    clip: str = ""
     scope: str = ""
     """Digest of what the image is made from besides its packages; empty: only this very image may take results over."""
-
-
-def wished(**options: Any) -> Wish:
-    """A Wish out of a command's options. Raises UsageError for what cannot be had."""
-    gpus = str(options.get("gpus", "auto"))
-    if not re.fullmatch(r"all|none|auto|(\d+|(GPU|MIG)-[\w-]+)(,(\d+|(GPU|MIG)-[\w-]+))*", gpus):
-        raise UsageError(f"--gpus {gpus!r} names no GPUs", hint="all, none, auto, or indices or UUIDs: 0,1")
-    if options["timeout"] < 0:
-        raise UsageError(f"--timeout {options['timeout']:g} is no time", hint="seconds, such as 900")
-    return Wish(**options)
 
 
 def prove(engine: Engine, reference: str, wish: Wish, progress: Progress = lambda _: None) -> Report:
@@ -87,12 +83,13 @@ def prove(engine: Engine, reference: str, wish: Wish, progress: Progress = lambd
             f"{reference} was not built by imagekit: it has no label io.imagekit.profile",
             hint="--foreign proves what can be proven without a lock",
         )
+    if wish.model and not wish.checks and not wish.stages:
+        wish = replace(wish, checks=("own-model",))
     started, now = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     around = _around(engine, reference, image, wish) if ours else []
-    inside = tuple(name for name in wish.checks if name not in outside.NAMES)
     found, problem, environment = list[Check](), "", dict[str, Any]()
-    if inside or not wish.checks:
-        result = _run(engine, image, wish, inside, ours, progress)
+    if not wish.checks or _inside(wish):
+        result = _run(engine, image, wish, ours, progress)
         found, problem, environment = read(result, wish)
     report = Report(
         image["Id"], (*around, *found), time.monotonic() - started, problem, reference=reference, time=now,
@@ -111,12 +108,20 @@ def _around(engine: Engine, reference: str, image: dict[str, Any], wish: Wish) -
     return [check for check in checks if not wish.checks or check.name in wish.checks]
 
 
-def _run(
-    engine: Engine, image: dict[str, Any], wish: Wish, checks: Iterable[str], ours: bool, progress: Progress
-) -> Result:
+def _inside(wish: Wish) -> tuple[str, ...]:
+    return tuple(name for name in wish.checks if name not in outside.NAMES)
+
+
+def _run(engine: Engine, image: dict[str, Any], wish: Wish, ours: bool, progress: Progress) -> Result:
     config = image["Config"]
     options = [part for stage in wish.stages for part in ("--stage", stage)]
-    options += [part for check in checks for part in ("--check", check)]
+    options += [part for check in _inside(wish) for part in ("--check", check)]
+    folders = {}
+    for flag, path in (("--model", wish.model), ("--clip", wish.clip)):
+        if path:
+            (source, place), there = _placed(Path(path), f"{INSIDE}-given/{flag[2:]}")
+            folders[str(source)] = place
+            options += [flag, there]
     flags = {"--require-gpu": wish.require_gpu, "--keep-going": wish.keep_going, "--fresh": wish.fresh}
     options += [flag for flag, is_set in flags.items() if is_set]
     environment = {
@@ -137,9 +142,23 @@ def _run(
         entrypoint = ["/bin/sh"]
     seen = list[str]()
     return engine.run(
-        image["Id"], command, timeout=_timeout(wish), user=UID, gpus=_gpus(engine, wish), environment=environment,
-        files=files, entrypoint=entrypoint, keep=wish.keep, each=lambda line: progress(_step(line, seen)),
+        image["Id"], command, timeout=_timeout(wish), user=UID, gpus=gpus_of(engine, wish.gpus),
+        memory=None if wish.model else MEMORY, environment=environment, files=files, folders=folders,
+        entrypoint=entrypoint, keep=wish.keep, each=lambda line: progress(_step(line, seen)),
     )  # fmt: skip
+
+
+def _placed(path: Path, place: str) -> tuple[tuple[Path, str], str]:
+    """((what to bring in, where), where the thing itself is then). Raises UsageError for what is not there.
+
+    A snapshot of the hub's cache is a folder of links to a folder beside it, so both have to come.
+    """
+    if not path.exists():
+        raise UsageError(f"there is no {path}", hint="--model is a folder with config.json, --clip a video")
+    path = path.absolute()
+    if path.parent.name == "snapshots":
+        return (path.parent.parent, place), f"{place}/snapshots/{path.name}"
+    return (path, place), place
 
 
 def _scope(image: str) -> str:
@@ -157,10 +176,13 @@ def _timeout(wish: Wish) -> float:
     return wish.timeout or (DEEP_TIMEOUT if "deep" in wish.stages else TIMEOUT)
 
 
-def _gpus(engine: Engine, wish: Wish) -> str:
-    if wish.gpus == "auto":
+def gpus_of(engine: Engine, which: str) -> str:
+    """What --gpus means on this engine: all, indices or UUIDs, or the empty string. Raises UsageError."""
+    if not re.fullmatch(r"all|none|auto|(\d+|(GPU|MIG)-[\w-]+)(,(\d+|(GPU|MIG)-[\w-]+))*", which):
+        raise UsageError(f"--gpus {which!r} names no GPUs", hint="all, none, auto, or indices or UUIDs: 0,1")
+    if which == "auto":
         return "all" if engine.has_gpu() else ""
-    return "" if wish.gpus == "none" else wish.gpus
+    return "" if which == "none" else which
 
 
 def _step(line: str, seen: list[str]) -> str:

@@ -112,6 +112,11 @@ class Promotion(_Model):
     """How old the proof may be: 12h, 7d, 2w."""
 
 
+class Benchmarks(_Model):
+    floors: dict[values.Gpu, dict[str, float]] = Field(default_factory=dict)
+    """GPU model, or cpu -> figure, as "resnet18/cuda compiled training" -> what it must reach."""
+
+
 class Settings(_Model):
     registry: Registry = Registry()
     """Where images go."""
@@ -135,6 +140,8 @@ class Settings(_Model):
     """Pools of nodes that images run on."""
     promote: dict[values.Name, Promotion] = Field(default_factory=dict)
     """Repository -> what must be proven to get there."""
+    bench: Benchmarks = Benchmarks()
+    """How fast images must be."""
 
 
 Path = tuple[str, ...]

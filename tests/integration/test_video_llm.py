@@ -117,3 +117,43 @@ def test_an_image_built_on_ours_keeps_pillow_simd_and_passes(derive: object, tmp
     assert done.returncode == 0, done.stderr
     seen = statuses(done)
     assert seen["pillow-simd"] == seen["versions"] == seen["replaced"] == "PASS"
+
+
+WRITE_MODEL = """
+import sys; sys.path.insert(0, "/opt/imagekit")
+from smoke import families
+_, model, processor = families.build("llava-next-video")
+model.save_pretrained("/out"); processor.save_pretrained("/out")
+"""
+
+
+@pytest.fixture(scope="module")
+def weights(build: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model as a user has it: a folder that transformers wrote."""
+    folder = tmp_path_factory.mktemp("weights")
+    call = ["docker", "run", "--rm", "--user=0:0", "--network=none", f"--volume={folder}:/out", "--entrypoint="]
+    subprocess.run([*call, IMAGE, "/opt/venv/bin/python", "-c", WRITE_MODEL], check=True, capture_output=True)
+    folder.chmod(0o755)  # pytest's folders are closed to everybody else
+    return folder
+
+
+def test_weights_of_your_own_answer_about_a_clip(weights: Path, tmp_path: Path) -> None:
+    done = imagekit("test", IMAGE, "--model", str(weights), "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["checks"]
+    assert (row["check"], row["status"]) == ("own-model", "PASS")
+    assert row["figures"]["frames"] == 8 and row["figures"]["tokens"] >= 1
+
+
+@pytest.mark.parametrize(("model", "clip", "said"), [
+    ("nowhere", "", "there is no nowhere"), ("", "nothing.mp4", "there is no nothing.mp4"),
+])  # fmt: skip
+def test_weights_and_clips_that_are_not_there(weights: Path, tmp_path: Path, model: str, clip: str, said: str) -> None:
+    done = imagekit("test", IMAGE, "--model", model or str(weights), "--clip", clip, folder=tmp_path)
+    assert done.returncode == 2 and said in done.stderr
+
+
+def test_a_folder_that_is_no_model(build: object, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = imagekit("test", IMAGE, "--model", "empty", folder=tmp_path)
+    assert done.returncode == 5 and "config.json" in done.stderr
