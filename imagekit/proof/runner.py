@@ -8,6 +8,7 @@ else gets them for the time of the proof.
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -142,10 +143,15 @@ def _run(engine: Engine, image: dict[str, Any], wish: Wish, ours: bool, progress
         entrypoint = ["/bin/sh"]
     seen = list[str]()
     return engine.run(
-        image["Id"], command, timeout=_timeout(wish), user=UID, gpus=gpus_of(engine, wish.gpus),
+        image["Id"], command, timeout=_timeout(wish), user=_user(wish), gpus=gpus_of(engine, wish.gpus),
         memory=None if wish.model else MEMORY, environment=environment, files=files, folders=folders,
         entrypoint=entrypoint, keep=wish.keep, each=lambda line: progress(_step(line, seen)),
     )  # fmt: skip
+
+
+def _user(wish: Wish) -> str:
+    """Weights are often their owner's alone (safetensors writes them so): they are read as who asks."""
+    return f"{os.getuid()}:0" if wish.model else UID
 
 
 def _placed(path: Path, place: str) -> tuple[tuple[Path, str], str]:
