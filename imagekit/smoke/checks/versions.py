@@ -20,12 +20,13 @@ def run(image: Image) -> Figures:
     if image.has("torch"):
         problems += _torch_itself()
     if problems:
+        family = any(problem.startswith(TORCH_FAMILY) for problem in problems)
         raise Failure(
             found="; ".join(problems),
             expected="the versions of /opt/imagekit/lock.json",
             because=_who_installed(image, problems),
             fix="leave locked packages alone (PIP_CONSTRAINT does), or change the profile and lock again",
-            on_gpu='"operator torchvision::nms does not exist" or a CUDA version error at import',
+            on_gpu='"operator torchvision::nms does not exist" or a CUDA version error at import' if family else "",
         )
     locked = {package.name for package in image.packages}
     added = [f"{name} {metadata.version(name)}" for name in sorted(set(everything) - locked)]
