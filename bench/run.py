@@ -1,6 +1,6 @@
 """Measure, side by side in one run, and write bench/RESULTS.md: ratios, never promises of seconds.
 
-    python bench/run.py [start] [build] [change] [size]      (all, when none is named)
+    python bench/run.py [start] [build] [change] [size] [proof]      (all, when none is named)
 
 `build` and `change` prune the whole build cache of the engine between runs: use an engine of your own.
 """
@@ -11,6 +11,7 @@ import argparse
 import compileall
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import handwritten
+import proof
 
 from imagekit import scratch
 from imagekit.lock.model import Lock, read
@@ -183,11 +185,26 @@ def size() -> list[str]:
     return [*rows, f"| image | {total / 1e9:.2f} ({total / must:.3f}x of the sum) |"]
 
 
+def _sections() -> dict[str, str]:
+    """What RESULTS.md has already, by title: a part that is not measured now stays as it was."""
+    text = (HERE / "RESULTS.md").read_text()
+    return {
+        title: body.rstrip("\n") + "\n"
+        for title, body in re.findall(r"^## (.+)\n((?:(?!## ).*\n?)*)", text, re.MULTILINE)
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure, and write RESULTS.md.")
-    parts = ["start", "build", "change", "size"]
+    parts = {
+        "start": "Starting",
+        "build": "Building",
+        "change": "One package changed",
+        "size": "Size",
+        "proof": "Proof",
+    }
     parser.add_argument("part", nargs="*", help=f"what to measure, of {', '.join(parts)}; all where none is named")
-    wanted = parser.parse_args().part or parts
+    wanted = parser.parse_args().part or list(parts)
     if set(wanted) - set(parts):
         parser.error(f"there is no {', '.join(sorted(set(wanted) - set(parts)))}")
     lock = read(LOCK)
@@ -196,19 +213,19 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(dir=out))
     try:
         measures = {
-            "start": ("Starting", start), "build": ("Building", lambda: build(lock, folder)),
-            "change": ("One package changed", lambda: change(lock, folder)), "size": ("Size", size),
+            "start": start, "build": lambda: build(lock, folder), "change": lambda: change(lock, folder), "size": size,
+            "proof": proof.proof,
         }  # fmt: skip
+        sections = _sections()
         for name in wanted:
-            title, measure = measures[name]
-            (out / f"{name}.md").write_text("\n".join([f"## {title}", "", *measure()]) + "\n")
-            print((out / f"{name}.md").read_text(), flush=True)
+            sections[parts[name]] = "\n".join(["", *measures[name]()]) + "\n"
+            print(sections[parts[name]], flush=True)
     finally:
         shutil.rmtree(folder)
-    sections = [(out / f"{name}.md").read_text() for name in parts if (out / f"{name}.md").is_file()]
+    text = "\n".join(f"## {title}\n{sections[title]}" for title in parts.values() if title in sections)
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {date.today().isoformat()}"
     head = f"# Measured\n\nWritten by `make bench`; {machine}. Ratios are of commands run in turn on one machine.\n\n"
-    (HERE / "RESULTS.md").write_text(head + "\n".join(sections))
+    (HERE / "RESULTS.md").write_text(head + text)
 
 
 if __name__ == "__main__":

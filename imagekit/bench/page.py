@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imagekit import page
+from imagekit.bench import compare
 from imagekit.bench.compare import Change, Floor
 from imagekit.bench.measured import Bench, Measured, Metric
 from imagekit.page import Bar, Chart, Page, Row, Table
@@ -32,39 +33,61 @@ def _spread(metric: Metric) -> str:
 
 
 def _against(change: Change) -> str:
-    word = "worse" if change.worse > 0 else "better"
-    return f"{abs(change.worse):.0%} {word}" + (" REGRESSION" if change.regressed else "")
+    return _change(change) + (" REGRESSION" if change.regressed else "")
+
+
+def _change(change: Change) -> str:
+    part = f"{abs(change.worse):.0%}"
+    return "as before" if part == "0%" else f"{part} {'worse' if change.worse > 0 else 'better'}"
 
 
 def html(
     run: Measured, before: Measured | None = None, changes: Sequence[Change] = (), floors: Sequence[Floor] = ()
 ) -> str:
-    bad = [change for change in changes if change.regressed]
+    slow = [change for change in changes if change.regressed]
     missed = [floor for floor in floors if floor.missed]
-    wrong = [*(["regressions"] if bad else []), *(["floors missed"] if missed else []), *run.bad]
+    lost = compare.lost(before, run) if before else []
+    wrong = [*(["regressions"] if slow else []), *(["floors missed"] if missed else []), *run.bad, *lost]
+    wrong += [run.problem] if run.problem else []
     old = dict(before.metrics()) if before else {}
     sections: list[Table | Chart] = []
-    if bad or missed:
-        texts = [*(change.text() for change in bad), *(floor.text() for floor in missed)]
-        sections.append(Table("Not good enough", ("figure",), tuple(Row((text,), "bad") for text in texts)))
+    if slow or missed:
+        cells = [(c.name, c.now.text(), _change(c), f"{c.before.text()} in the baseline") for c in slow]
+        cells += [(f.name, f.now.text(), "", _wanted(f)) for f in missed]
+        kinds = {"figure": "", "now": "number", "change": "number", "expected": "text"}
+        sections.append(_table("Not good enough", kinds, [Row(row, "bad") for row in cells]))
+    against = {change.name: _change(change) for change in changes}
+    bad = {change.name for change in slow} | {floor.name for floor in missed}
     for bench in run.benches:
-        sections += _charts(bench, old, {change.name for change in bad})
-    left = tuple(Row((b.name, b.status, b.reason), "bad" if b.status == "ERROR" else "dim") for b in run.benches
-                 if b.status != "OK")  # fmt: skip
+        sections += _charts(bench, old, against, bad)
+    left = sorted((bench for bench in run.benches if bench.status != "OK"), key=lambda bench: bench.status)
     if left:
-        sections.append(Table("Not measured", ("benchmark", "outcome", "reason"), left))
+        kinds = {"benchmark": "", "outcome": "outcome", "reason": "text"}
+        rows = [Row((b.name, b.status, b.reason), "bad" if f"{b.name}: {b.reason}" in wrong else "dim") for b in left]
+        sections.append(_table("Not measured", kinds, rows))
     packages = ", ".join(f"{name} {version}" for name, version in (run.environment.get("packages") or {}).items())
     facts = (
         ("image", run.image), ("measured", f"{run.time.replace('T', ' ').replace('+00:00', ' UTC')}"),
         ("machine", run.machine), ("driver", str(run.environment.get("driver") or "")), ("host", run.host),
         ("packages", packages), ("baseline", f"{before.reference}, {before.time[:10]}" if before else ""),
+        ("bars", "medians; a whisker spans the middle half of the samples" + (
+            "; the hollow bar below is the baseline" if before else "")),
     )  # fmt: skip
-    verdict = "; ".join(wrong) or run.problem or f"{len(list(run.metrics()))} figures"
-    mood = "bad" if wrong or run.problem else "good"
-    return page.html(Page(f"Benchmarks of {run.reference}", verdict, mood, tuple(f for f in facts if f[1]), sections))
+    verdict = "; ".join(wrong) or f"{len(list(run.metrics()))} figures"
+    known = tuple(fact for fact in facts if fact[1])
+    return page.html(Page(f"Benchmarks of {run.reference}", verdict, "bad" if wrong else "good", known, sections))
 
 
-def _charts(bench: Bench, old: dict[str, Metric], bad: set[str]) -> list[Table | Chart]:
+def _table(title: str, kinds: dict[str, str], rows: Sequence[Row]) -> Table:
+    return Table(title, tuple(kinds), tuple(rows), summary=str(len(rows)), kinds=kinds)
+
+
+def _wanted(floor: Floor) -> str:
+    bound = "at least" if floor.now.better == "higher" else "at most"
+    return f"{bound} {floor.wanted:,g} {floor.now.unit}, the site's floor"
+
+
+def _charts(bench: Bench, old: dict[str, Metric], against: dict[str, str], bad: set[str]) -> list[Table | Chart]:
     """A chart per unit: bars of one chart are on one scale."""
     charts: list[Table | Chart] = []
     notes = "; ".join(f"{name} {value}" for name, value in bench.notes.items())
@@ -73,14 +96,18 @@ def _charts(bench: Bench, old: dict[str, Metric], bad: set[str]) -> list[Table |
         mine = [metric for metric in bench.metrics if metric.unit == unit]
         for metric in mine:
             name = f"{bench.name}/{metric.name}"
-            bars.append(_bar(metric.name, metric, "bad" if name in bad else ""))
+            bars.append(_bar(metric.name, metric, "bad" if name in bad else "", against.get(name, "")))
             if name in old:
                 bars.append(_bar("baseline", old[name], "dim"))
-        title = f"{bench.name}, {unit} ({mine[0].better} is better)"
-        charts.append(Chart(title, tuple(bars), notes if not charts else ""))
+        axis = f"{unit}, {mine[0].better} is better"
+        count = f"{len(bench.metrics)} figure" + ("s" if len(bench.metrics) > 1 else "")
+        head = ("", "", "") if charts else (bench.name, notes, count)
+        full = 100 if unit == "%" else 0
+        charts.append(Chart(head[0], tuple(bars), note=head[1], summary=head[2], unit=axis, full=full))
     return charts
 
 
-def _bar(label: str, metric: Metric, mood: str) -> Bar:
+def _bar(label: str, metric: Metric, mood: str, change: str = "") -> Bar:
     many = len(metric.samples) > 1
-    return Bar(label, metric.median, metric.text(), metric.low if many else None, metric.high if many else None, mood)
+    low, high = (metric.low, metric.high) if many else (None, None)
+    return Bar(label, metric.median, metric.text(), low, high, mood, change)
