@@ -9,7 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ MEANWHILE = "imagekit-building"
 SETTLE = 0.3
 """Seconds in which an engine, told to stop, may still finish writing an image."""
 
+ALL = runner.Wish()
+"""Every usual check, on the GPUs that there are."""
+
 
 @dataclass(frozen=True)
 class Done:
@@ -62,8 +65,8 @@ class Done:
 
 
 def assemble(
-    profile: Profile, lock: Lock, site: Site, engine: Engine, say: Say, *, prove: bool = True, gpus: str = "auto",
-    require_gpu: bool = False, builder: str = "buildkit",
+    profile: Profile, lock: Lock, site: Site, engine: Engine, say: Say, *, prove: bool = True,
+    wish: runner.Wish = ALL, builder: str = "buildkit",
 ) -> Done:  # fmt: skip
     """Build, prove, tag. Raises BuildFailed, or NotProven after leaving the image under its -failed tag.
 
@@ -86,8 +89,7 @@ def assemble(
         names = tag.names(lock, site.settings.tags, new.key, new.created)
         report = None
         if prove:
-            wish = runner.Wish(gpus=gpus, require_gpu=require_gpu, scope=new.scope)
-            report = runner.prove(engine, image, wish, lambda step: say("~", step))
+            report = runner.prove(engine, image, replace(wish, scope=new.scope), lambda step: say("~", step))
             for number, line in enumerate(reports.summary(report)):
                 say("prove" if number == 0 else "", line)
             if not report.proven:

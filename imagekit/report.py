@@ -58,11 +58,19 @@ class Report:
     """Digest of the lock, sha256:..."""
     host: str = ""
     """The engine's name for its machine."""
+    partial: bool = False
+    """Whether only some checks were asked for: what passes then is no proof of the image."""
     environment: Mapping[str, object] = field(default_factory=dict)
     """What the program in the image says of where it ran: cpu, gpus, driver, kernel, cores, checks (their digest)."""
 
     @property
+    def verdict(self) -> str:
+        """proven, not proven, or passed: the checks that were asked for did, and nobody asked for the others."""
+        return ("passed" if self.partial else "proven") if self.proven else "not proven"
+
+    @property
     def proven(self) -> bool:
+        """Whether every check that ran passed."""
         return not self.problem and bool(self.checks) and not any(check.bad for check in self.checks)
 
 
@@ -82,7 +90,8 @@ def from_json(raw: Mapping[str, Any]) -> Report:
     texts = {key: str(raw.get(key) or "") for key in ("problem", "reference", "time", "profile", "lock", "host")}
     checks = tuple(parse(json.dumps(row)) for row in raw["checks"])
     where = dict(raw.get("environment") or {})
-    return Report(str(raw["image"]), checks, float(raw["seconds"]), environment=where, **texts)
+    partial = bool(raw.get("partial"))
+    return Report(str(raw["image"]), checks, float(raw["seconds"]), environment=where, partial=partial, **texts)
 
 
 def summary(report: Report) -> list[str]:
@@ -134,7 +143,8 @@ def as_json(report: Report) -> dict[str, object]:
     return {
         "image": report.image, "reference": report.reference, "profile": report.profile, "lock": report.lock,
         "time": report.time, "host": report.host, "environment": dict(report.environment),
-        "proven": report.proven, "seconds": round(report.seconds, 1), "problem": report.problem, "checks": checks,
+        "proven": report.proven, "partial": report.partial,
+        "seconds": round(report.seconds, 1), "problem": report.problem, "checks": checks,
     }  # fmt: skip
 
 

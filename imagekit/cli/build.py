@@ -16,6 +16,7 @@ from imagekit.cli.options import arguments, engine_option, locking, parse_lockin
 @click.option("--no-test", is_flag=True, help="Do not prove the image.")
 @click.option("--gpus", type=click.Choice(["auto", "all", "none"]), default="auto", help="GPUs for the proof.")
 @click.option("--require-gpu", is_flag=True, help="A GPU check that cannot run is a failure.")
+@click.option("--fresh", is_flag=True, help="The proof takes nothing over from an earlier one.")
 @engine_option
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Builds side by side; default: one per two CPUs.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
@@ -27,11 +28,12 @@ def command(profiles: tuple[str, ...], jobs: int | None, **options: Any) -> None
         _one(profiles[0], **options)
 
 
-def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, as_json: bool, **options: Any) -> None:
+def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool, as_json: bool, **options: Any) -> None:
     from imagekit import amounts, assemble, locking, pipeline, report
     from imagekit.cli.output import Lines
     from imagekit.engines import choice
     from imagekit.engines.docker_api import Engine
+    from imagekit.proof import runner
 
     say, wanted = Lines(), options.pop("engine")
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
@@ -43,9 +45,8 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, as_json: boo
     if why:
         say("engine", f"the classic builder, as the last resort: {why}")
     lock, _ = locking.locked(the_profile, resolution, site, say, locks)
-    done = assemble.assemble(
-        the_profile, lock, site, engine, say, prove=not no_test, gpus=gpus, require_gpu=require_gpu, builder=builder
-    )
+    wish = runner.Wish(gpus=gpus, require_gpu=require_gpu, fresh=fresh)
+    done = assemble.assemble(the_profile, lock, site, engine, say, prove=not no_test, wish=wish, builder=builder)
     say("done", f"{amounts.size(done.size):<58} {amounts.clock(done.seconds)}")
     name = done.names.moving[0]
     say("", f"try it: imagekit run {name}      inside: imagekit inspect {name}")

@@ -98,7 +98,7 @@ def lines(name: str, found: list[Kept]) -> list[str]:
         gpus = where.get("gpus")
         machine = ", ".join(map(str, gpus)) if isinstance(gpus, list) and gpus else f"no GPU, {where.get('cpu', '?')}"
         when = report.time[:19].replace("T", " ")
-        rows.append(f"{when:<20} {'proven' if report.proven else 'not proven':<11} {_stages(report):<40} {machine}")
+        rows.append(f"{when:<20} {report.verdict:<11} {_stages(report):<40} {machine}")
     return rows
 
 

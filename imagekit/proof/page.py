@@ -54,7 +54,7 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
 def _verdict(report: Report) -> str:
     if report.proven:
         skipped = sum(check.status == "SKIP" for check in report.checks)
-        return "proven" + (f"; {skipped} check{'s' if skipped > 1 else ''} could not run here" if skipped else "")
+        return report.verdict + (f"; {skipped} check{'s' if skipped > 1 else ''} could not run here" if skipped else "")
     bad = [check.name for check in report.checks if check.bad]
     return f"not proven: {', '.join([*bad, *([report.problem] if report.problem else [])]) or 'nothing was checked'}"
 

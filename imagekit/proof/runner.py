@@ -95,7 +95,7 @@ def prove(engine: Engine, reference: str, wish: Wish, progress: Progress = lambd
     report = Report(
         image["Id"], (*around, *found), time.monotonic() - started, problem, reference=reference, time=now,
         profile=labels.get("io.imagekit.profile", ""), lock=labels.get("io.imagekit.lock", ""),
-        host=engine.host, environment=environment,
+        host=engine.host, environment=environment, partial=bool(wish.checks or wish.stages) or not ours,
     )  # fmt: skip
     evidence.save(report)
     return report
