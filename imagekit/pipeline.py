@@ -14,10 +14,10 @@ from pathlib import Path
 
 from imagekit import amounts, foundation, locking, own_files, render, resources, scratch, wheels
 from imagekit import site as sites
+from imagekit.compat import fleet as fleets
 from imagekit.compat import spelling
 from imagekit.compat.facts import Facts
 from imagekit.compat.facts import load as load_facts
-from imagekit.compat.fleet import pools
 from imagekit.compat.nodes import Node
 from imagekit.compat.overlaid import check_lock
 from imagekit.compat.resolve import resolve
@@ -60,7 +60,12 @@ def _facts(profile: Profile, wishes: Wishes, site: Site) -> Facts:
 
 
 def fleet(site: Site) -> tuple[Node, ...]:
-    return pools(site.settings.fleet, load_facts())
+    return fleets.pools(site.settings.fleet, load_facts())
+
+
+def targets(profile: Profile, site: Site) -> dict[str, str]:
+    """The GPUs that the profile must run on: name of a pool or a GPU -> its architecture, sm_90."""
+    return {node.name: node.sm for node in fleets.targets(profile, fleet(site), load_facts()) if node.sm}
 
 
 def _look(profile: Profile, reference: str, say: Say, upgrade: bool) -> Foundation | None:

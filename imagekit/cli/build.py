@@ -45,7 +45,8 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
     if why:
         say("engine", f"the classic builder, as the last resort: {why}")
     lock, _ = locking.locked(the_profile, resolution, site, say, locks)
-    wish = runner.Wish(gpus=gpus, require_gpu=require_gpu, fresh=fresh)
+    targets = pipeline.targets(the_profile, site)
+    wish = runner.Wish(gpus=gpus, require_gpu=require_gpu, fresh=fresh, targets=targets)
     done = assemble.assemble(the_profile, lock, site, engine, say, prove=not no_test, wish=wish, builder=builder)
     say("done", f"{amounts.size(done.size):<58} {amounts.clock(done.seconds)}")
     name = done.names.moving[0]

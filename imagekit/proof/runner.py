@@ -11,8 +11,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ class Wish:
     """The container stays, stopped."""
     timeout: float = 0
     """Seconds for all checks; 0 for what the stages usually take."""
+    targets: Mapping[str, str] = field(default_factory=dict)
+    """GPUs that the image must run on: name -> sm_90."""
     model: str = ""
     """A folder with weights of the user's own; without stages and checks only the check of it runs."""
     clip: str = ""
@@ -133,6 +135,7 @@ def _run(engine: Engine, image: dict[str, Any], wish: Wish, ours: bool, progress
         "IMAGEKIT_IMAGE_ENV": json.dumps(config.get("Env") or []),
         "IMAGEKIT_IMAGE_LABELS": json.dumps(config.get("Labels") or {}),
         "IMAGEKIT_KNOWN": f"{INSIDE}/known.json",
+        "IMAGEKIT_TARGETS": json.dumps(dict(wish.targets)),
         "IMAGEKIT_PREFLIGHT": "off",
     }
     files = {} if wish.fresh else {f"{INSIDE}/known.json": json.dumps(evidence.known()).encode()}

@@ -141,10 +141,11 @@ def _built(image: Image, name: str) -> list[str]:
 
 
 def _itself(image: Image) -> list[str]:
-    """What the image says of itself, its system packages, and its environment."""
+    """What the image says of itself, its system packages, its configuration, and the GPUs that it must run on."""
     system = image.root / "record" / "system.txt"
     packages = system.read_text(encoding="utf-8") if system.is_file() else ""
-    return [json.dumps(image.facts, sort_keys=True), packages, os.environ.get("IMAGEKIT_IMAGE_ENV", "")]
+    given = [os.environ.get(f"IMAGEKIT_{name}", "") for name in ("IMAGE_ENV", "IMAGE_USER", "TARGETS")]
+    return [json.dumps(image.facts, sort_keys=True), packages, *given]
 
 
 def _common() -> list[str]:

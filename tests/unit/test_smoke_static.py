@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from imagekit.smoke.check import Failure, Image, Package
-from imagekit.smoke.checks import installed_files, labels, libraries, one_cuda, overlapping_files, setuid
+from imagekit.smoke.checks import (
+    gpu_architectures,
+    installed_files,
+    labels,
+    libraries,
+    one_cuda,
+    overlapping_files,
+    setuid,
+)
 
 
 def distribution(site: Path, name: str, **files: str) -> Distribution:
@@ -151,3 +159,24 @@ def test_libraries_are_tried_until_nothing_more_loads(monkeypatch: pytest.Monkey
 ])  # fmt: skip
 def test_which_libraries_are_modules_of_python(name: str, is_one: bool) -> None:
     assert bool(libraries.EXTENSION.search(name)) is is_one
+
+
+@pytest.mark.parametrize(("code", "sm", "can"), [
+    (["sm_80", "sm_90"], "sm_86", True), (["sm_86"], "sm_80", False), (["sm_90"], "sm_100", False),
+    (["compute_90"], "sm_120", True), (["compute_90"], "sm_80", False), (["sm_100"], "sm_103", True), ([], "sm_80", False),
+])  # fmt: skip
+def test_which_code_a_gpu_runs(code: list[str], sm: str, can: bool) -> None:
+    assert gpu_architectures.runs(code, sm) is can
+
+
+def test_targets_are_held_against_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = "torch/lib/libtorch_cuda.so"
+    libraries_ = {torch: ["sm_80", "sm_90"], "x/other.so": ["sm_90"]}
+    monkeypatch.setenv("IMAGEKIT_TARGETS", '{"a100": "sm_80", "h100": "sm_90", "unknown": ""}')
+    told = gpu_architectures._targets(libraries_, [])
+    assert told == {"targets": {"a100": "sm_80", "h100": "sm_90"}, "without_code_for": {"x/other.so": ["a100"]}}
+    monkeypatch.setenv("IMAGEKIT_TARGETS", '{"b200": "sm_100"}')
+    with pytest.raises(Failure, match=r"libtorch_cuda.so has no code for b200 \(sm_100\)"):
+        gpu_architectures._targets(libraries_, [])
+    monkeypatch.delenv("IMAGEKIT_TARGETS")
+    assert gpu_architectures._targets(libraries_, []) == {}

@@ -65,8 +65,42 @@ def run(image: Image) -> Figures:
         "loaded": len(paths) - len(wants_driver) - len(plugins),
         "need_the_driver": wants_driver,
         "optional_plugins": plugins,
-        "cudnn": next((_version(path).strip() for path in paths if path.name.startswith(CUDNN)), None),
+        "versions": told(image, paths),
     }
+
+
+VERSIONS = (
+    ("libcudart.so", "nvidia-cuda-runtime", "cudaRuntimeGetVersion", 1000, 10),
+    ("libnccl.so", "nvidia-nccl", "ncclGetVersion", 10000, 100),
+)
+"""Library, the wheel that it comes with, the function that tells its version, and how the number is made: 12010 is CUDA
+12.1, 22005 is NCCL 2.20.5."""
+
+
+def told(image: Image, paths: list[Path]) -> dict[str, str]:
+    """What CUDA's libraries say of themselves. Raises Failure where that is not what was locked."""
+    found = {}
+    cudnn = next((path for path in paths if path.name.startswith(CUDNN)), None)
+    if cudnn:
+        found["nvidia-cudnn"] = _version(cudnn).strip()
+    for name, wheel, function, major, minor in VERSIONS:
+        path = next((path for path in paths if path.name.startswith(name)), None)
+        if path:
+            number = ctypes.c_int()
+            getattr(ctypes.CDLL(str(path)), function)(ctypes.byref(number))
+            parts = [number.value // major, number.value % major // minor]
+            found[wheel] = ".".join(map(str, parts + ([number.value % minor] if minor == 100 else [])))
+    for wheel, version in found.items():
+        locked = next((p.version for p in image.packages if p.name.startswith(wheel)), "")
+        if locked and not f"{locked}.".startswith(f"{version}."):
+            raise Failure(
+                found=f"the library of {wheel} says {version}",
+                expected=f"{locked}, as locked",
+                because="its file was exchanged",
+                fix="build the image again from its lock",
+                on_gpu="errors that no log explains, or wrong numbers",
+            )
+    return {wheel.removeprefix("nvidia-"): version for wheel, version in found.items()}
 
 
 def incomplete(image: Image) -> list[str]:
