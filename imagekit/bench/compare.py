@@ -103,10 +103,14 @@ def floors(settings: Mapping[str, Mapping[str, float]], now: Measured) -> list[F
     return found
 
 
+OTHER_MODELS = {"ti", "super", "laptop", "max", "ada"}
+"""Words that make another model of a name: an RTX 3090 Ti is no RTX 3090, an RTX 6000 Ada no RTX 6000."""
+
+
 def is_model(kind: str, gpu: str) -> bool:
     """Whether a driver's name is of a model: A100 is NVIDIA A100-SXM4-40GB, H20 is not H200."""
-    words = re.split(r"[^a-z0-9]+", gpu.lower())
-    return all(word in words for word in re.split(r"[^a-z0-9]+", kind.lower()) if word)
+    wanted, words = (set(re.split(r"[^a-z0-9]+", text.lower())) - {""} for text in (kind, gpu))
+    return wanted <= words and not (words - wanted) & OTHER_MODELS
 
 
 def share(text: str) -> float:
