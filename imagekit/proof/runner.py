@@ -32,6 +32,9 @@ TIMEOUT, DEEP_TIMEOUT = 900, 3600
 
 MEMORY = "8g"
 
+NOT_PROVEN = 5
+"""Exit code of the program in the image when a check failed."""
+
 INSIDE = "/tmp/imagekit"
 """Where the runner puts files into a container."""
 
@@ -208,12 +211,12 @@ def _step(line: str, seen: list[str]) -> str:
 
 def read(result: Result, wish: Wish) -> tuple[list[Check], str, dict[str, Any]]:
     """What the program told: checks, why it did not come to its end, and where it ran."""
-    checks, environment, strange = list[Check](), dict[str, Any](), ""
+    checks, environment, strange, planned = list[Check](), dict[str, Any](), "", 0
     for line in result.stdout.splitlines():
         try:
             row = json.loads(line)
             if isinstance(row, dict) and "environment" in row:
-                environment = dict(row["environment"])
+                environment, planned = dict(row["environment"]), int(row["planned"])
             else:
                 checks.append(parse(line))
         except (ValueError, KeyError, TypeError):
@@ -223,10 +226,14 @@ def read(result: Result, wish: Wish) -> tuple[list[Check], str, dict[str, Any]]:
     problem = ""
     if result.timed_out:
         problem = f"not finished after {_timeout(wish):.0f} s; the last check that ended was {last}"
-    elif result.exit_code not in (0, 5):
+    elif result.exit_code not in (0, NOT_PROVEN):
         problem = f"the program in the image ended with {result.exit_code}: {tail or 'no word on stderr'}"
     elif strange:
         problem = strange
     elif not checks:
         problem = f"no check ran: {tail or 'no word on stderr'}"
+    elif len(checks) != planned:
+        problem = f"{len(checks)} of {planned} checks told how they ended; the last was {last}"
+    elif result.exit_code == NOT_PROVEN and not any(check.bad for check in checks):
+        problem = f"the program in the image says that a check failed, and none of its lines does: {tail}"
     return checks, problem, environment

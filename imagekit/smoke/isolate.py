@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,14 +85,15 @@ class Child:
                     return
 
 
-def run_all(checks: Iterable[Check], image: Image, at_once: int) -> Iterator[Result]:
-    """Run checks, at most `at_once` together, and yield results as they come."""
+def run_all(checks: Iterable[Check], image: Image, at_once: int, private: Sequence[int] = ()) -> Iterator[Result]:
+    """Run checks, at most `at_once` together, and yield results as they come. `private`: files that no check may have
+    open, such as the report."""
     waiting, running = list(checks), dict[int, Child]()
     with _alarm() as alarm:
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
-                    child = _start(waiting.pop(0), image)
+                    child = _start(waiting.pop(0), image, [*private, *(other.pipe for other in running.values())])
                     running[child.pid] = child
                 patience = max(0.0, min(child.deadline for child in running.values()) - time.monotonic())
                 pipes = [child.pipe for child in running.values() if not _mute(child)]
@@ -191,7 +192,7 @@ def _clear(child: Child) -> None:
     shutil.rmtree(child.folder, ignore_errors=True)
 
 
-def _start(check: Check, image: Image) -> Child:
+def _start(check: Check, image: Image, private: Sequence[int]) -> Child:
     folder = Path(tempfile.mkdtemp(prefix="imagekit-check-"))
     read, write = os.pipe()
     sys.stdout.flush()
@@ -201,7 +202,7 @@ def _start(check: Check, image: Image) -> Child:
     if pid == 0:
         code = 1
         try:
-            _become_child(folder, parent, write)
+            _become_child(folder, parent, write, [*private, read])
             _answer(folder, judge(lambda: check.run(image)))
             code = 0
         finally:
@@ -215,7 +216,9 @@ def _start(check: Check, image: Image) -> Child:
     return Child(check, pid, started, folder, read)
 
 
-def _become_child(folder: Path, parent: int, output: int) -> None:
+def _become_child(folder: Path, parent: int, output: int, private: Sequence[int]) -> None:
+    for file in private:
+        os.close(file)
     os.setpgid(0, 0)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

@@ -134,7 +134,9 @@ def _prove(image: Image, chosen: Sequence[Check], options: argparse.Namespace, r
         if not options.keep_going and any(result.stage == "static" and result.status in BAD for result in seen):
             made = _skipped(mine, "static failed; --keep-going runs them")
         else:
-            made = _run(mine, stage, image, known if stage == "static" or _as_locked(seen) else {}, keys, options)
+            made = _run(
+                mine, stage, image, known if stage == "static" or _as_locked(seen) else {}, keys, options, report
+            )
         for result in made:
             _say(report, replace(result, key=keys.get(result.check, "")).__dict__)
             seen.append(result)
@@ -158,7 +160,7 @@ def _skipped(mine: Sequence[Check], reason: str) -> Iterator[Result]:
 
 def _run(
     mine: Sequence[Check], stage: str, image: Image, known: Mapping[str, results.Known], keys: Mapping[str, str],
-    options: argparse.Namespace,
+    options: argparse.Namespace, report: int,
 ) -> Iterator[Result]:  # fmt: skip
     possible = []
     for check in mine:
@@ -174,4 +176,4 @@ def _run(
             possible.append(check)
     # GPU checks run one after another: together they would measure each other's memory and time
     at_once = 1 if stage in needs.OF_STAGE else min(2, os.cpu_count() or 1)
-    yield from run_all(possible, image, at_once=at_once)
+    yield from run_all(possible, image, at_once=at_once, private=[report])

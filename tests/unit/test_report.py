@@ -27,11 +27,14 @@ SKIP = Check("gpu", "gpu", "SKIP", reason="no GPU here")
 ERROR = Check("imports", "cpu", "ERROR", 61.4, reason="not finished after 60 s")
 
 
-def lines(*checks: Check) -> str:
-    return "\n".join(
-        json.dumps({"check": c.name, "stage": c.stage, "status": c.status, "seconds": c.seconds, "reason": c.reason})
+def lines(*checks: Check, planned: int | None = None) -> str:
+    """What the program in the image prints."""
+    rows = [
+        {"check": c.name, "stage": c.stage, "status": c.status, "seconds": c.seconds, "reason": c.reason}
         for c in checks
-    )
+    ]
+    head = {"environment": {"cpu": "x"}, "planned": len(checks) if planned is None else planned}
+    return "\n".join(json.dumps(row) for row in [head, *rows])
 
 
 def test_a_line_of_the_program_is_read() -> None:
@@ -102,6 +105,8 @@ def test_junit_survives_control_characters_in_a_reason() -> None:
     (Result(137, lines(PASS), "a\nKilled"), "ended with 137: a / Killed"),
     (Result(137, lines(PASS), "", timed_out=True), "not finished after 9 s; the last check that ended was versions"),
     (Result(137, "", "", timed_out=True), "the last check that ended was none"),
+    (Result(0, lines(PASS, planned=3), ""), "1 of 3 checks told how they ended; the last was versions"),
+    (Result(5, lines(PASS), ""), "says that a check failed, and none of its lines does"),
 ])  # fmt: skip
 def test_how_the_program_in_the_image_ended(result: Result, said: str) -> None:
     _, problem, _ = runner.read(result, runner.Wish(timeout=9))

@@ -189,3 +189,17 @@ def test_out_of_memory_a_check_goes_first() -> None:
         return {"score": int(Path("/proc/self/oom_score_adj").read_text())}
 
     assert run(victim).figures == {"score": 1000}
+
+
+def test_no_check_can_write_into_the_report() -> None:
+    read, write = os.pipe()
+
+    def forges(image: Image) -> Figures:
+        os.write(write, b"all is well\n")
+        return {}
+
+    (result,) = run_all([Check("it", "cpu", forges)], IMAGE, at_once=1, private=[write])
+    os.close(write)
+    assert (result.status, result.found) == ("ERROR", "OSError: [Errno 9] Bad file descriptor")
+    with os.fdopen(read, "rb") as report:
+        assert report.read() == b""

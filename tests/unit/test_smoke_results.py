@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def test_what_was_proven_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Mo
     keys = results.keys([TORCH], made)
     options = program._parse([])
     known = {keys["it"]: results.Known("2026-11-19", {"a": 1})}
-    (taken,) = program._run([TORCH], "cpu", made, known, keys, options)
+    (taken,) = program._run([TORCH], "cpu", made, known, keys, options, os.dup(1))
     assert (taken.status, taken.proven, taken.figures, taken.seconds) == ("PASS", "2026-11-19", {"a": 1}, 0)
-    (made_now,) = program._run([TORCH], "cpu", made, {}, keys, options)
+    (made_now,) = program._run([TORCH], "cpu", made, {}, keys, options, os.dup(1))
     assert (made_now.status, made_now.proven) == ("PASS", "")
