@@ -84,7 +84,9 @@ def assemble(
         image = str(details["Id"])
         asked = _ask(engine, image)
         tag.check(lock, tag.Found(asked["torch"], asked["cuda"] or "", asked["python"]))
+        base_id = str((engine.image(base_image) or {}).get("Id", ""))
         new = _record(profile_tag, context, lock, image, base_image, asked)
+        new = new.model_copy(update={"scope": _scope(context, lock, base_id)})
         _say_drift(new, say)
         names = tag.names(lock, site.settings.tags, new.key, new.created)
         report = None
@@ -242,11 +244,10 @@ def _record(
         tag=profile_tag, key=key, created=first, image=image, lock=lock.digest, base=base_image, torch=asked["torch"],
         cuda=asked["cuda"] or "", python=asked["python"], system=asked["system"], built=asked["built"],
         packages={package.name: package.version for package in lock.packages}, trust=lock.resolution.trust,
-        scope=_scope(context, lock, base_image),
     )  # fmt: skip
 
 
-def _scope(context: Context, lock: Lock, base_image: str) -> str:
+def _scope(context: Context, lock: Lock, base_id: str) -> str:
     """What the image is made from besides its packages and what it says of itself: results of other images hold for it
     only when this is the same. Empty where nothing pins it: nobody knows what a step fetched."""
     if lock.resolution.steps:
@@ -261,7 +262,8 @@ def _scope(context: Context, lock: Lock, base_image: str) -> str:
     left_out = (*ours, "wheels/", "sources/", "tools")  # packages are the checks' own business, and so is their code
     files = {path: file for path, file in context.files.items() if not path.startswith(left_out)}
     rows = [(path, hashlib.sha256(file.content).hexdigest(), file.mode, file.link) for path, file in files.items()]
-    return hashlib.sha256(json.dumps([base_image, sorted(rows), lock.resolution.env]).encode()).hexdigest()
+    lines = [line for line in context.dockerfile.splitlines() if "io.imagekit." not in line]
+    return hashlib.sha256(json.dumps([base_id, sorted(rows), lock.resolution.env, lines]).encode()).hexdigest()
 
 
 def _say_drift(new: Record, say: Say) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from xml.etree import ElementTree
 from imagekit.diagnose import answer
 
 STAGES = ("static", "cpu", "deep", "gpu", "multi-gpu")
+
+STATUSES = ("PASS", "FAIL", "ERROR", "SKIP")
 
 TEXTS = ("found", "expected", "because", "on_gpu", "fix", "reason", "said")
 
@@ -58,6 +61,8 @@ class Report:
     """Digest of the lock, sha256:..."""
     host: str = ""
     """The engine's name for its machine."""
+    note: str = ""
+    """What else went wrong, without a word on the image."""
     partial: bool = False
     """Whether only some checks were asked for: what passes then is no proof of the image."""
     environment: Mapping[str, object] = field(default_factory=dict)
@@ -70,8 +75,9 @@ class Report:
 
     @property
     def proven(self) -> bool:
-        """Whether every check that ran passed."""
-        return not self.problem and bool(self.checks) and not any(check.bad for check in self.checks)
+        """Whether a check passed and none failed. A run in which nothing could run shows nothing."""
+        passed = any(check.status == "PASS" for check in self.checks)
+        return not self.problem and passed and not any(check.bad for check in self.checks)
 
 
 def parse(line: str) -> Check:
@@ -81,6 +87,8 @@ def parse(line: str) -> Check:
         raise ValueError(f"{line[:100]!r} is not a result")
     known = {key: str(raw.get(key) or "") for key in (*TEXTS, "key", "proven")}
     figures = tuple(sorted((raw.get("figures") or {}).items()))
+    if raw["status"] not in STATUSES or raw["stage"] not in STAGES:
+        raise ValueError(f"{line[:100]!r} is not a result")
     name, stage, status, seconds = str(raw["check"]), str(raw["stage"]), str(raw["status"]), float(raw["seconds"])
     return Check(name, stage, status, seconds, figures, peak_mb=int(raw.get("peak_mb") or 0), **known)
 
@@ -131,6 +139,10 @@ def failures(report: Report) -> list[str]:
                 lines += [f"      {label:<10} {line}" for line in text.splitlines()[:8]]
     if report.problem:
         lines += ["", f"ERROR  {report.problem}"]
+    elif not lines and not report.proven:
+        reasons = sorted({check.reason for check in report.checks if check.reason})
+        why = "; ".join(reasons) or "none of those that were asked for is for this image"
+        lines += ["", f"no check could run: {why}"]
     return lines
 
 
@@ -175,4 +187,4 @@ def junit(report: Report) -> str:
 
 def _xml(text: str) -> str:
     """Without characters that XML 1.0 cannot hold."""
-    return "".join(c if c in "\t\n\r" or ord(c) >= 32 else "?" for c in text)
+    return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,8 +29,10 @@ class Change:
     @property
     def worse(self) -> float:
         """By which part it is worse; negative where it is better."""
-        ratio = self.now.median / self.before.median if self.before.median else 1.0
-        return 1 - ratio if self.now.better == "higher" else ratio - 1
+        sign = -1.0 if self.now.better == "higher" else 1.0
+        if not self.before.median:
+            return 0.0 if not self.now.median else sign * math.copysign(math.inf, self.now.median)
+        return sign * (self.now.median - self.before.median) / abs(self.before.median)
 
     @property
     def regressed(self) -> bool:
@@ -40,7 +43,8 @@ class Change:
 
     def text(self) -> str:
         word = "worse" if self.worse > 0 else "better"
-        return f"{self.name}: {self.before.text()} -> {self.now.text()}, {abs(self.worse):.0%} {word}"
+        by = f", {abs(self.worse):.0%} {word}" if math.isfinite(self.worse) else f", {word}"
+        return f"{self.name}: {self.before.text()} -> {self.now.text()}{by}"
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,32 @@ class Floor:
 
     name: str
     wanted: float
-    now: Metric
+    now: Metric | None
+    """None: it was not measured."""
 
     @property
     def missed(self) -> bool:
-        if self.now.better == "higher":
-            return self.now.median < self.wanted
-        return self.now.median > self.wanted
+        if self.now is None:
+            return True
+        return self.now.median < self.wanted if self.now.better == "higher" else self.now.median > self.wanted
 
     def text(self) -> str:
+        if self.now is None:
+            return f"{self.name}: the site asks for {self.wanted:g}, and it was not measured"
         return f"{self.name}: {self.now.text()}, the site asks for {self.wanted:g} {self.now.unit}"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A figure of the baseline that there is none of now."""
+
+    name: str
+    before: Metric
+    reason: str
+    """Why its benchmark was not run; empty where it was."""
+
+    def text(self) -> str:
+        return f"{self.name}: in the baseline, not measured here" + (f" ({self.reason})" if self.reason else "")
 
 
 def changes(before: Measured, now: Measured, allowed: float) -> list[Change]:
@@ -73,33 +93,22 @@ def changes(before: Measured, now: Measured, allowed: float) -> list[Change]:
     return [Change(name, old[name], metric, allowed) for name, metric in now.metrics() if name in old]
 
 
-def lost(before: Measured, now: Measured) -> list[str]:
-    """What the baseline has and this run did not come to: a benchmark that fails is no improvement."""
-    measured_now = {bench.name: bench for bench in now.benches}
-    names = [bench.name for bench in before.benches if bench.status == "OK" and bench.name in measured_now]
-    return [f"{name}: {measured_now[name].reason}" for name in names if measured_now[name].status == "SKIP"]
+def lost(before: Measured, now: Measured) -> list[Lost]:
+    """What the baseline has and this run was asked for and did not come to: a figure that is gone is no improvement."""
+    here, reasons = dict(now.metrics()), {bench.name: bench.reason for bench in now.benches}
+    gone = [(name, metric) for name, metric in before.metrics() if name not in here and now.asked(name)]
+    return [Lost(name, metric, reasons.get(name.partition("/")[0], "")) for name, metric in gone]
 
 
 def floors(settings: Mapping[str, Mapping[str, float]], now: Measured) -> list[Floor]:
-    """Floors of the site for the GPUs that are here; `cpu` is for every machine.
-
-    Raises UsageError for a name that no benchmark of this run could have.
-    """
+    """Floors of the site for the GPUs that are here; `cpu` is for every machine. One without a figure is missed."""
     here = [str(name) for name in now.environment.get("gpus") or ()]
-    metrics, found, unknown = dict(now.metrics()), list[Floor](), list[str]()
-    benches = {bench.name for bench in now.benches}
+    metrics, found = dict(now.metrics()), list[Floor]()
     for kind, wanted in settings.items():
-        if kind != "cpu" and not any(is_model(kind, gpu) for gpu in here):
-            continue
-        for name, value in wanted.items():
-            if name in metrics:
-                found.append(Floor(name, value, metrics[name]))
-            elif name.partition("/")[0] in benches:
-                unknown.append(f"bench.floors.{kind}: no figure {name!r} was measured")
-    if unknown:
-        raise UsageError(
-            "the site's floors ask for what was not measured", details=unknown, hint=f"there are: {', '.join(metrics)}"
-        )
+        if kind == "cpu" or any(is_model(kind, gpu) for gpu in here):
+            for name, value in wanted.items():
+                if now.asked(name):
+                    found.append(Floor(name, value, metrics.get(name)))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -54,6 +55,12 @@ class Measured:
     profile: str = ""
     program: str = ""
     """Digest of the programs that measured."""
+    only: tuple[str, ...] = ()
+    """The benchmarks that were asked for; empty for all."""
+
+    def asked(self, metric: str) -> bool:
+        """Whether a figure, by its full name, is of a benchmark that was asked for."""
+        return not self.only or metric.partition("/")[0] in self.only
 
     def metrics(self) -> Iterator[tuple[str, Metric]]:
         """Every metric by its full name: resnet18/cpu eager training."""
@@ -85,6 +92,8 @@ def _bench(row: Mapping[str, Any]) -> Bench:
         )
         for m in row["metrics"]
     )  # fmt: skip
+    if not all(math.isfinite(value) for metric in metrics for value in (metric.median, metric.low, metric.high)):
+        raise ValueError("a figure that is no number")
     name, status, seconds = str(row["bench"]), str(row["status"]), float(row["seconds"])
     return Bench(name, status, seconds, str(row.get("reason") or ""), metrics, dict(row.get("notes") or {}))
 
@@ -101,5 +110,5 @@ def from_json(raw: Mapping[str, Any]) -> Measured:
     where = dict(raw["environment"])
     return Measured(
         seconds=float(raw["seconds"]), environment=where, benches=benches,
-        **{name: str(raw.get(name) or "") for name in texts},
+        only=tuple(map(str, raw.get("only") or ())), **{name: str(raw.get(name) or "") for name in texts},
     )  # fmt: skip

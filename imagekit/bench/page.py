@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from imagekit import page
@@ -37,8 +38,11 @@ def _against(change: Change) -> str:
 
 
 def _change(change: Change) -> str:
+    word = "worse" if change.worse > 0 else "better"
+    if not math.isfinite(change.worse):  # it was zero
+        return word
     part = f"{abs(change.worse):.0%}"
-    return "as before" if part == "0%" else f"{part} {'worse' if change.worse > 0 else 'better'}"
+    return "as before" if part == "0%" else f"{part} {word}"
 
 
 def html(
@@ -47,13 +51,14 @@ def html(
     slow = [change for change in changes if change.regressed]
     missed = [floor for floor in floors if floor.missed]
     lost = compare.lost(before, run) if before else []
-    wrong = [*(["regressions"] if slow else []), *(["floors missed"] if missed else []), *run.bad, *lost]
-    wrong += [run.problem] if run.problem else []
+    wrong = ["regressions"] * bool(slow) + ["floors missed"] * bool(missed) + ["figures lost"] * bool(lost)
+    wrong += [*run.bad, *([run.problem] if run.problem else [])]
     old = dict(before.metrics()) if before else {}
     sections: list[Table | Chart] = []
-    if slow or missed:
+    if slow or missed or lost:
         cells = [(c.name, c.now.text(), _change(c), f"{c.before.text()} in the baseline") for c in slow]
-        cells += [(f.name, f.now.text(), "", _wanted(f)) for f in missed]
+        cells += [(f.name, f.now.text() if f.now else "not measured", "", _wanted(f)) for f in missed]
+        cells += [(x.name, "not measured", x.reason, f"{x.before.text()} in the baseline") for x in lost]
         kinds = {"figure": "", "now": "number", "change": "number", "expected": "text"}
         sections.append(_table("Not good enough", kinds, [Row(row, "bad") for row in cells]))
     against = {change.name: _change(change) for change in changes}
@@ -63,7 +68,7 @@ def html(
     left = sorted((bench for bench in run.benches if bench.status != "OK"), key=lambda bench: bench.status)
     if left:
         kinds = {"benchmark": "", "outcome": "outcome", "reason": "text"}
-        rows = [Row((b.name, b.status, b.reason), "bad" if f"{b.name}: {b.reason}" in wrong else "dim") for b in left]
+        rows = [Row((b.name, b.status, b.reason), "dim" if b.status == "SKIP" else "bad") for b in left]
         sections.append(_table("Not measured", kinds, rows))
     packages = ", ".join(f"{name} {version}" for name, version in (run.environment.get("packages") or {}).items())
     facts = (
@@ -83,8 +88,8 @@ def _table(title: str, kinds: dict[str, str], rows: Sequence[Row]) -> Table:
 
 
 def _wanted(floor: Floor) -> str:
-    bound = "at least" if floor.now.better == "higher" else "at most"
-    return f"{bound} {floor.wanted:,g} {floor.now.unit}, the site's floor"
+    bound = "at most" if floor.now and floor.now.better == "lower" else "at least"
+    return f"{bound} {floor.wanted:,g}{f' {floor.now.unit}' if floor.now else ''}, the site's floor"
 
 
 def _charts(bench: Bench, old: dict[str, Metric], against: dict[str, str], bad: set[str]) -> list[Table | Chart]:

@@ -41,13 +41,13 @@ def measure(engine: Engine, reference: str, wish: Wish, progress: Progress = lam
     image = engine.image(reference)
     if image is None:
         raise UsageError(f"the engine has no image {reference}", hint="docker images lists them")
-    labels = image["Config"].get("Labels") or {}
+    labels = (image.get("Config") or {}).get("Labels") or {}
     started, now = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     result = _run(engine, image["Id"], wish, progress)
     environment, benches, problem = read(result, wish.timeout)
     return Measured(
         image["Id"], reference, now, engine.host, round(time.monotonic() - started, 1), environment, tuple(benches),
-        problem, labels.get("io.imagekit.lock", ""), labels.get("io.imagekit.profile", ""), _digest(),
+        problem, labels.get("io.imagekit.lock", ""), labels.get("io.imagekit.profile", ""), _digest(), wish.only,
     )  # fmt: skip
 
 

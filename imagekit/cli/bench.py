@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -23,7 +24,7 @@ from imagekit.errors import NotProven
 @click.option("--site", metavar="FILE", help="Site file; its bench.floors must be reached.")
 def command(
     image_or_profile: str, save: str | None, against: str | None, max_regression: str, as_json: bool,
-    html: str | None, overlay: tuple[str, ...], site: str | None, **wish: bool | str | float | tuple[str, ...],
+    html: str | None, overlay: tuple[str, ...], site: str | None, **wish: Any,
 ) -> None:  # fmt: skip
     """Measure an image from inside: training, video, pictures, loading, copies, start."""
     from imagekit import pipeline, target
@@ -35,17 +36,18 @@ def command(
     say, allowed = Lines(), compare.share(max_regression)
     before, floors = compare.read(against) if against else None, pipeline.the_site(site).settings.bench.floors
     image = target.find(image_or_profile, site, overlay).reference
-    run = runner.measure(Engine(), image, runner.Wish(**wish), lambda line: say("~", line))  # type: ignore[arg-type]
-    changes = compare.changes(before, run, allowed) if before else []
-    reached = compare.floors(floors, run)
+    run = runner.measure(Engine(), image, runner.Wish(**wish), lambda line: say("~", line))
     raw = measured.as_json(run)
     evidence.keep(raw)
+    write(save, json.dumps(raw, indent=1) + "\n")  # before anything can be said against it: it took long
+    changes = compare.changes(before, run, allowed) if before else []
+    reached = compare.floors(floors, run)
     for number, line in enumerate(page.lines(run, changes)):
         say("bench" if number == 0 else "", line)
-    write(save, json.dumps(raw, indent=1) + "\n")
     write(html, page.html(run, before, changes, reached) if html else "")
     print(json.dumps(raw, indent=1) if as_json else run.image)
+    lost = compare.lost(before, run) if before else []
     bad = [*run.bad, *([run.problem] if run.problem else []), *(c.text() for c in changes if c.regressed),
-           *(f.text() for f in reached if f.missed), *(compare.lost(before, run) if before else [])]  # fmt: skip
+           *(f.text() for f in reached if f.missed), *(x.text() for x in lost)]  # fmt: skip
     if bad:
         raise NotProven(f"{image} is slower than it may be, or could not be measured", details=bad)

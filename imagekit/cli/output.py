@@ -57,6 +57,6 @@ def write(path: str | None, text: str) -> None:
     """A file that an option names; nothing without one. Raises Surroundings when it cannot be written."""
     if path:
         try:
-            Path(path).write_text(text, encoding="utf-8")
+            Path(path).write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise Surroundings(f"{path} cannot be written: {error.strerror}") from None

@@ -42,6 +42,8 @@ def command(
     result = runner.prove(Engine(), image, runner.Wish(**wish), lambda line: say("~", line))  # type: ignore[arg-type]
     for number, line in enumerate(report.summary(result)):
         say("prove" if number == 0 else "", line)
+    if result.note:
+        say("note", result.note)
     write(junit, report.junit(result))
     write(html, page.of_test(result) if html else "")
     if as_json:

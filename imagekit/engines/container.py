@@ -9,6 +9,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -54,19 +55,29 @@ def put(container: Any, source: str, place: str) -> None:
     """Copy a file or folder of this machine into a container while it is read: it may be larger than any memory."""
     read, write = os.pipe()
 
+    failed: list[Exception] = []
+
     def pack() -> None:
+        try:
+            stream()
+        except Exception as error:  # told by whoever waits for it
+            failed.append(error)
+
+    def stream() -> None:
         with (
             contextlib.suppress(BrokenPipeError),
             os.fdopen(write, "wb") as pipe,
             tarfile.open(fileobj=pipe, mode="w|") as tar,
         ):
-            tar.add(source, arcname=place.lstrip("/"))
+            tar.add(Path(source).resolve(), arcname=place.lstrip("/"))
 
     packer = threading.Thread(target=pack, daemon=True)
     packer.start()
     with os.fdopen(read, "rb") as archived:
         container.put_archive("/", archived)
     packer.join()
+    if failed:
+        raise Surroundings(f"{source} could not be copied into the container: {failed[0]}")
 
 
 def to_the_end(container: Any, timeout: float, each: Callable[[str], None]) -> Result:
@@ -83,8 +94,9 @@ def to_the_end(container: Any, timeout: float, each: Callable[[str], None]) -> R
     stream = container.attach(stdout=True, stderr=True, stream=True, logs=False, demux=True)
     try:
         container.start()
-    except APIError as error:
-        raise Surroundings(f"the engine cannot start a container: {error.explanation}") from None
+    except (APIError, requests.RequestException) as error:
+        reason = getattr(error, "explanation", None) or error
+        raise Surroundings(f"the engine cannot start a container: {reason}") from None
     alarm.start()
     out, line, err = bytearray(), b"", b""
     try:

@@ -190,7 +190,7 @@ class Engine:
             keep=keep, image=image, command=command, user=user, environment=environment or {}, entrypoint=entrypoint,
             network_mode="none", mem_limit=memory, memswap_limit=memory, shm_size=shm, device_requests=devices(gpus),
             pids_limit=4096, log_config={"Type": "none"}, **settings,
-            volumes={host: {"bind": inside, "mode": "ro"} for host, inside in mounts.items()},
+            mounts=[docker.types.Mount(place, source, "bind", read_only=True) for source, place in mounts.items()],
         ) as made:  # fmt: skip
             if files:
                 made.put_archive("/", archive(files))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import secrets
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +35,8 @@ def keep(raw: Mapping[str, Any]) -> Path:
     """A report of a proof or of benchmarks as a file, written whole or not at all."""
     place = folder()
     place.mkdir(parents=True, exist_ok=True)
-    stamp, image = re.sub(r"[-:]", "", str(raw["time"]))[:15], str(raw["image"]).removeprefix("sha256:")[:12]
-    path = place / f"{stamp}-{image}-{secrets.token_hex(3)}.json"
+    image = str(raw["image"]).removeprefix("sha256:")[:12]
+    path = place / f"{time.time_ns():020}-{image}.json"  # by the end of a run: the newest word counts
     handle, name = tempfile.mkstemp(dir=place, prefix=".")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(json.dumps(raw, indent=1, default=str) + "\n")
@@ -69,6 +68,8 @@ def known() -> dict[str, dict[str, Any]]:
     """Results by key that a proof may take over: those that passed when they were last looked at."""
     found: dict[str, dict[str, Any] | None] = {}
     for kept in all_of(limit=LOOK_BACK):
+        if kept.report.problem:
+            continue
         for check in kept.report.checks:
             if check.key and check.key not in found:
                 since = check.proven or kept.report.time[:10]

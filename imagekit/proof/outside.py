@@ -16,19 +16,29 @@ TAG = re.compile(r"^(?P<torch>\d+\.\d+\.\d+)-cuda(?P<cuda>\d+\.\d+)(-|$)")
 """What a tag of ours begins with (docs/tags.md)."""
 
 SECRETS = {
-    "a password in an address": re.compile(r"\w+://[^/\s:@'\"]+:(?P<value>[^/\s@'\"]+)@"),
-    "a variable with a secret": re.compile(
-        r"\b[A-Za-z0-9_]*(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIALS)[A-Za-z0-9_]*=['\"]?"
-        r"(?P<value>[^\s'\"$;|&/][^\s'\"$;|&]{5,})",
-        re.IGNORECASE,
+    "a password in an address": re.compile(r"://[^/\s:@'\"]{0,200}:[^/\s@'\"$]{1,200}@"),
+    "a token in an address": re.compile(r"://[A-Za-z0-9_-]{20,200}(?::[^/\s@'\"]{0,100})?@"),
+    "a password for chpasswd": re.compile(r"\w{1,64}:[^\s:'\"$]{1,200}['\"]?\s{0,9}\|\s{0,9}chpasswd"),
+    "a password of an option": re.compile(
+        r"\s(?:-u|--user)[ =]['\"]?[^\s:'\"$]{1,64}:[^\s'\"$]{4,}|--password[ =]['\"]?[^\s'\"$-][^\s'\"$]{3,}"
     ),
-    "an authorization header": re.compile(r"Authorization:\s*\w+\s+(?P<value>[^\s'\"$]{8,})", re.IGNORECASE),
+    "a login of netrc": re.compile(r"machine\s+\S{1,200}\s+login\s+\S{1,200}\s+password\s+[^\s'\"$]", re.IGNORECASE),
+    "an authorization header": re.compile(r"Authorization:\s{0,9}\w{1,20}\s{1,9}[^\s'\"$]{8,}", re.IGNORECASE),
     "an access token": re.compile(
-        r"\b(?P<value>(?:ghp|gho|ghs|github_pat|glpat|hf|xox[bp]|AKIA)[-_]?[A-Za-z0-9_-]{16,})"
+        r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{20,}|hf_[A-Za-z0-9]{30,}|sk-[\w-]{32,}"
+        r"|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{40,}|AIza[\w-]{35}|xox[abprs]-[\w-]{20,}|AKIA[0-9A-Z]{16}"
+        r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.)"
     ),
-    "a private key": re.compile(r"(?P<value>-----BEGIN [A-Z ]*PRIVATE KEY-----)"),
+    "a private key": re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----"),
 }
-"""What a secret looks like; `value` is what must not be shown."""
+"""What a secret looks like. Every repetition has an end, so that no history takes long."""
+
+VARIABLE = re.compile(
+    r"(?<![A-Za-z0-9_])([A-Za-z_][A-Za-z0-9_]{0,60})=\\?['\"]?(?=([^\s'\"$;|&\\]{6,200}))",
+)
+"""A name and its value; the value is looked at once more by itself, as the note of `note=API_KEY=...`."""
+SECRET_NAME = re.compile(r"(?:TOKEN|SECRET|PASSWORD|PASSWD|_PASS|API_?KEY|ACCESS_KEY|CREDENTIALS)$", re.IGNORECASE)
+"""How the name of a variable with a secret ends: MAX_TOKENS and TOKENIZER are none."""
 
 NAMES = ("history", "tag")
 
@@ -62,12 +72,11 @@ def secrets(image: Mapping[str, Any], history: Iterable[Mapping[str, Any]]) -> I
 
 
 def _in(text: str) -> Iterator[str]:
-    for kind, pattern in SECRETS.items():
-        match = pattern.search(text)
-        if match:
-            start, end = match.span("value")
-            before = text[max(0, match.start() - 20) : start]
-            yield f"{kind}: ...{before}***" if end - start < len(text) else kind
+    """What is found, without a letter of the text around it: the secret may stand on either side."""
+    yield from (kind for kind, pattern in SECRETS.items() if pattern.search(text))
+    for name, value in VARIABLE.findall(text):
+        if SECRET_NAME.search(name) and not value.isdigit() and not value.startswith("/"):
+            yield f"a value for {name}"
 
 
 def _tag(reference: str, image: Mapping[str, Any]) -> Iterator[Check]:

@@ -82,7 +82,7 @@ def prove(engine: Engine, reference: str, wish: Wish, progress: Progress = lambd
     image = engine.image(reference)
     if image is None:
         raise UsageError(f"the engine has no image {reference}", hint="docker images lists them")
-    labels = (image["Config"].get("Labels")) or {}
+    labels = (image.get("Config") or {}).get("Labels") or {}
     ours = bool(labels.get("io.imagekit.profile"))
     if not ours and not wish.foreign:
         raise UsageError(
@@ -92,7 +92,7 @@ def prove(engine: Engine, reference: str, wish: Wish, progress: Progress = lambd
     if wish.model and not wish.checks and not wish.stages:
         wish = replace(wish, checks=("own-model",))
     started, now = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="seconds")
-    around = _around(engine, reference, image, wish) if ours else []
+    around = _around(engine, reference, image, wish)
     found, problem, environment = list[Check](), "", dict[str, Any]()
     if not wish.checks or _inside(wish):
         result = _run(engine, image, wish, ours, progress)
@@ -102,7 +102,10 @@ def prove(engine: Engine, reference: str, wish: Wish, progress: Progress = lambd
         profile=labels.get("io.imagekit.profile", ""), lock=labels.get("io.imagekit.lock", ""),
         host=engine.host, environment=environment, partial=bool(wish.checks or wish.stages) or not ours,
     )  # fmt: skip
-    evidence.save(report)
+    try:
+        evidence.save(report)
+    except (OSError, RuntimeError) as error:  # RuntimeError: no home to keep it in
+        return replace(report, note=f"the report could not be kept as evidence: {error}")
     return report
 
 
@@ -119,7 +122,7 @@ def _inside(wish: Wish) -> tuple[str, ...]:
 
 
 def _run(engine: Engine, image: dict[str, Any], wish: Wish, ours: bool, progress: Progress) -> Result:
-    config = image["Config"]
+    config = image.get("Config") or {}
     options = [part for stage in wish.stages for part in ("--stage", stage)]
     options += [part for check in _inside(wish) for part in ("--check", check)]
     folders = {}
@@ -219,7 +222,7 @@ def read(result: Result, wish: Wish) -> tuple[list[Check], str, dict[str, Any]]:
                 environment, planned = dict(row["environment"]), int(row["planned"])
             else:
                 checks.append(parse(line))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             strange = strange or f"the program in the image printed {line[:100]!r}"
     tail = " / ".join(result.stderr.strip().splitlines()[-3:])[:500]
     last = checks[-1].name if checks else "none"

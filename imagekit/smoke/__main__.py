@@ -10,6 +10,10 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+if sys.version_info < (3, 9):  # an image of others may have any
+    print("imagekit's programs need Python 3.9 or later; this is", sys.version.split()[0], file=sys.stderr)
+    sys.exit(2)
+
 folder = Path(__file__).resolve().parent
 sys.path[:] = [str(folder.parent)] + [entry for entry in sys.path if Path(entry).resolve() != folder]
 program = import_module(f"{folder.name}.program")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -201,7 +202,8 @@ def import_torch() -> Any:
 
 def local_files(distribution: metadata.Distribution) -> list[str]:
     """The files of a distribution below site-packages, without scripts and without its own metadata."""
-    files = [str(path) for path in distribution.files or ()]
+    rows = csv.reader((distribution.read_text("RECORD") or "").splitlines())
+    files = [row[0] for row in rows if row] or [str(path) for path in distribution.files or ()]
     return [name for name in files if not name.startswith(("..", "/")) and ".dist-info/" not in name]
 
 
@@ -209,7 +211,7 @@ def progress(what: str) -> None:
     """Leave a note for the report should this process die now: a crash has no traceback."""
     path = os.environ.get("IMAGEKIT_CHECK_NOTE")
     if path:
-        Path(path).write_text(what, encoding="utf-8")
+        Path(path).write_text(what, encoding="utf-8", errors="replace")
 
 
 def shorten(text: str, limit: int = 300) -> str:

@@ -94,7 +94,7 @@ def number_of(picture: Any) -> int:
     """The number that a decoded frame (an array of height, width, RGB) carries; -1 if its colour is wrong."""
     height, width = picture.shape[:2]
     lower = picture[height * 3 // 4, width // 2]
-    if any(abs(int(seen) - meant) > TOLERANCE for seen, meant in zip(lower, COLOUR, strict=True)):
+    if any(abs(int(seen) - meant) > TOLERANCE for seen, meant in zip(lower, COLOUR)):
         return -1
     block = width // BITS
     middle = [picture[height // 4, bit * block + block // 2] for bit in range(BITS)]
@@ -151,7 +151,7 @@ def _by_av(recipe: Recipe) -> Path:
     except ImportError:
         ffmpeg()  # says what is missing
         raise
-    pairs = zip(recipe.options[::2], recipe.options[1::2], strict=True)
+    pairs = zip(recipe.options[::2], recipe.options[1::2])
     options = {name[1:]: value for name, value in pairs if ":" not in name}
     clock = Fraction(1, recipe.rate)
     whole = {"movflags": FAST_START} if recipe.index_first else {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
+import signal
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +18,10 @@ NO_DEVICE = 100
 
 COMPUTE_MAJOR, COMPUTE_MINOR = 75, 76
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR"""
+
+
+PATIENCE = 60.0
+"""Seconds for the driver to answer: one with a broken GPU may never."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,13 @@ def here() -> Gpus:
         finally:
             os._exit(0)
     os.close(write)
-    with os.fdopen(read, "rb") as answer:
-        said = answer.read()
+    with os.fdopen(read, "rb", buffering=0) as answer:
+        ready, _, _ = select.select([answer], [], [], PATIENCE)
+        said = answer.read(2**16) if ready else b""
+    if not ready:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        return Gpus(f"no GPU here (the driver did not answer within {PATIENCE:.0f} s)")
     _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status) or not said:
         return Gpus("no GPU here (the driver library crashed)")

@@ -20,7 +20,7 @@ from typing import Any
 
 from .check import Check, Failure, Figures, Image, Skip, shorten
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 PASSED_ON, LOUDEST, TAIL = 2**16, 2**24, 2000
 """Bytes of a check's output: what goes on to stderr, what it is stopped for, what the report of a bad one quotes."""
@@ -101,6 +101,7 @@ def run_all(checks: Iterable[Check], image: Image, at_once: int, private: Sequen
                 with contextlib.suppress(BlockingIOError):
                     os.read(alarm, 512)
                 yield from _finished(running)
+            _end_strays(running)
         finally:
             for child in running.values():
                 _kill(child)
@@ -143,8 +144,13 @@ def _finished(running: dict[int, Child]) -> Iterator[Result]:
             _kill(child)
             if not ending:
                 child.listen()
-            result = _verdict(child, ending or _ending(status), used.ru_maxrss // 1024)
-            _clear(child)
+            try:
+                result = _verdict(child, ending or _ending(status), used.ru_maxrss // 1024)
+            except (OSError, ValueError, TypeError, KeyError) as error:  # an answer that is none
+                found = shorten(f"its answer cannot be read: {type(error).__name__}: {error}")
+                result = Result(child.check.name, child.check.stage, "ERROR", found=found, expected="an answer")
+            finally:
+                _clear(child)
             yield result
 
 
@@ -158,7 +164,8 @@ def _forced(child: Child) -> str:
 def _ending(status: int) -> str:
     """How a process ended: "" for a normal exit."""
     if os.WIFSIGNALED(status):
-        name = signal.Signals(os.WTERMSIG(status)).name
+        number = os.WTERMSIG(status)
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         return f"the check died: {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
     code = os.WEXITSTATUS(status)
     return f"the check died: exit {code}" if code else ""
@@ -174,7 +181,7 @@ def _verdict(child: Child, ending: str, peak_mb: int) -> Result:
         if told["status"] in ("FAIL", "ERROR"):
             told["said"] = said
         return Result(name, stage, seconds=seconds, peak_mb=peak_mb, **told)
-    doing = f"it was at: {note.read_text(encoding='utf-8')}" if note.is_file() else ""
+    doing = f"it was at: {note.read_text(encoding='utf-8', errors='replace')}" if note.is_file() else ""
     found = ending or "the check died: no answer"
     return Result(
         name, stage, "ERROR", seconds, found=found, expected="an answer", because=doing, said=said, peak_mb=peak_mb
@@ -185,6 +192,31 @@ def _kill(child: Child) -> None:
     """End the check's whole process group: workers that it started must not outlive it."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
+
+
+_adopting: list[int] = []
+"""The process that has no children but checks and what they left behind, once it has said so."""
+
+
+def adopt() -> None:
+    """Become the parent of what checks leave behind, so that it can be ended with them. This process must have no
+    other children."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    _adopting[:] = [os.getpid()]
+
+
+def _end_strays(running: dict[int, Child]) -> None:
+    """End processes that left their check's group, and so their parent: nothing of ours has any other children."""
+    if _adopting != [os.getpid()]:
+        return
+    try:
+        told = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii")
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+        return
+    for pid in {int(word) for word in told.split()} - set(running):
+        with contextlib.suppress(ProcessLookupError, ChildProcessError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def _clear(child: Child) -> None:

@@ -6,8 +6,12 @@ stdout carries one JSON object per finished check and nothing else; whatever lib
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import json
 import os
+import select
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,10 +20,14 @@ from pathlib import Path
 
 from . import checks, needs, own, results
 from .check import STAGES, USUAL, Check, Image, warn
-from .isolate import Result, run_all
+from .isolate import PR_SET_PDEATHSIG, Result, adopt, run_all
 
 ROOT = Path("/opt/imagekit")
-USAGE, NOT_PROVEN = 2, 5
+USAGE, NOT_PROVEN, CRASHED = 2, 5, 70
+"""Exit codes: what was asked for is wrong, a check failed, the program itself did."""
+
+PATIENCE = 180.0
+"""Seconds for torch to be imported before any check runs."""
 BAD = ("FAIL", "ERROR")
 
 
@@ -103,14 +111,16 @@ def _in_worker(image: Image, body: Callable[[], int]) -> int:
 def _worker(body: Callable[[], int], *, preload: bool) -> tuple[int, bool]:
     """Exit status, and whether the body was reached."""
     read, write = os.pipe()
-    pid = os.fork()
+    parent, pid = os.getpid(), os.fork()
     if pid == 0:
-        code = NOT_PROVEN
+        code = CRASHED
         try:
+            _die_with(parent)
             if preload:
                 import torch  # noqa: F401
             os.write(write, b".")
             os.close(write)
+            adopt()
             code = body()
         except BaseException:
             traceback.print_exc()
@@ -118,10 +128,21 @@ def _worker(body: Callable[[], int], *, preload: bool) -> tuple[int, bool]:
             sys.stderr.flush()
             os._exit(code)
     os.close(write)
-    with os.fdopen(read, "rb") as sign:
-        began = sign.read(1) == b"."
+    with os.fdopen(read, "rb", buffering=0) as sign:
+        ready, _, _ = select.select([sign], [], [], PATIENCE)
+        began = bool(ready) and sign.read(1) == b"."
+    if not began:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
-    return (os.WEXITSTATUS(status) if os.WIFEXITED(status) else NOT_PROVEN), began
+    return (os.WEXITSTATUS(status) if os.WIFEXITED(status) else CRASHED), began
+
+
+def _die_with(parent: int) -> None:
+    """Whoever ends the program from outside ends the checks too."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(CRASHED)
 
 
 def _prove(image: Image, chosen: Sequence[Check], options: argparse.Namespace, report: int) -> int:
@@ -144,7 +165,9 @@ def _prove(image: Image, chosen: Sequence[Check], options: argparse.Namespace, r
 
 
 def _say(report: int, line: dict[str, object]) -> None:
-    os.write(report, (json.dumps(line, default=str) + "\n").encode())
+    rest = (json.dumps(line, default=str) + "\n").encode()
+    while rest:  # a full pipe and a signal together cut a write short
+        rest = rest[os.write(report, rest) :]
 
 
 def _as_locked(seen: Sequence[Result]) -> bool:

@@ -67,8 +67,10 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return model or platform.machine()
+    told = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)  # the first processor's lines win
+    words = {key.strip(): value.strip() for key, value in told.items()}
+    arm = " ".join(words[key] for key in ("CPU implementer", "CPU part") if key in words)
+    return words.get("model name") or f"{platform.machine()} {arm}".strip()
 
 
 def code_digest(*groups: Iterable[Path]) -> str:
@@ -83,9 +85,11 @@ def code_digest(*groups: Iterable[Path]) -> str:
 def keys(checks: Iterable[Check], image: Image) -> dict[str, str]:
     """The key of each check; empty where a result holds for this run only."""
     scope, image_id = os.environ.get("IMAGEKIT_SCOPE", ""), os.environ.get("IMAGEKIT_IMAGE", "")
-    if not scope or not image.locked:
+    if not scope or not image.locked or image.model or image.clip:
         return {}
-    around = [FORMAT, scope, sys.version, machine(), _itself(image)]
+    who = [os.getuid(), sorted(os.getgroups())]
+    names = sorted(package.name for package in image.packages)  # libraries look for others and change what they do
+    around = [FORMAT, scope, sys.version, machine(), who, names, _itself(image)]
     common, closures = _common(), _closures(image)
     found = {}
     for check in checks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_a_file_that_is_not_there() -> None:
 @pytest.mark.parametrize(("before", "now", "spread", "better", "bad"), [
     (100, 80, 1, "higher", True), (100, 95, 1, "higher", False), (100, 120, 1, "higher", False),
     (100, 80, 15, "higher", False),  # worse, and not more than the noise
-    (10, 12, 0.5, "lower", True), (10, 8, 0.5, "lower", False), (0, 5, 1, "higher", False),
+    (10, 12, 0.5, "lower", True), (10, 8, 0.5, "lower", False), (0, 5, 1, "higher", False), (0, 5, 1, "lower", True),
 ])  # fmt: skip
 def test_what_a_regression_is(before: float, now: float, spread: float, better: str, bad: bool) -> None:
     (change,) = compare.changes(run(metric(before, spread, better)), run(metric(now, spread, better)), 0.1)
@@ -63,7 +64,8 @@ def test_another_machine_is_no_baseline() -> None:
 
 def test_new_figures_have_no_baseline_and_lost_ones_are_told() -> None:
     assert compare.changes(run(), run(metric(1)), 0.1) == []
-    assert compare.lost(run(metric(1)), run(status="SKIP", reason="no GPU here")) == ["resnet18: no GPU here"]
+    (lost,) = compare.lost(run(metric(1)), run(status="SKIP", reason="no GPU here"))
+    assert lost.text() == "resnet18/speed: in the baseline, not measured here (no GPU here)"
     assert compare.lost(run(metric(1)), run(metric(1))) == []
 
 
@@ -81,11 +83,15 @@ def test_floors_are_for_the_gpus_that_are_here() -> None:
     assert missed == ["resnet18/speed: 100 images/s, the site asks for 120 images/s"]
 
 
-def test_a_floor_that_nobody_measures_is_told() -> None:
-    with pytest.raises(UsageError, match="not measured") as caught:
-        compare.floors({"cpu": {"resnet18/sped": 1.0}}, run(metric(1)))
-    assert caught.value.hint == "there are: resnet18/speed"
-    assert compare.floors({"cpu": {"decode/av": 1.0}}, run(metric(1))) == []  # another benchmark, not asked for now
+def test_a_floor_that_nobody_measures_is_missed() -> None:
+    (floor,) = compare.floors({"cpu": {"resnet18/sped": 1.0}}, run(metric(1)))
+    assert floor.missed and floor.text() == "resnet18/sped: the site asks for 1, and it was not measured"
+
+
+def test_floors_of_what_was_not_asked_for_wait() -> None:
+    some = replace(run(metric(1)), only=("resnet18",))
+    assert compare.floors({"cpu": {"decode/av": 1.0}}, some) == []
+    assert compare.lost(replace(run(metric(1)), benches=(Bench("decode", "OK", 1.0, "", (metric(1),)),)), some) == []
 
 
 @pytest.mark.parametrize(("text", "value"), [("10%", 0.1), ("0.1", 0.1), (" 2.5 % ", 0.025), ("0", 0.0)])

@@ -23,7 +23,7 @@ def found(line: str) -> list[str]:
     ("RUN |1 TOKEN=s3cretvalue /bin/sh -c pip install x", "s3cretvalue"),
     ("RUN pip install --index-url https://bob:hunter2@pypi.example/simple acme", "hunter2"),
     ("RUN curl -H 'Authorization: Bearer abcdefgh12345' x", "abcdefgh12345"),
-    ("ENV HF_TOKEN=hf_abcdefghijklmnopqrstuv", "hf_abcdefghijklmnopqrstuv"),
+    ("ENV HF_TOKEN=hf_abcdefghijklmnopqrstuvwxyzabcdefgh", "hf_abcdefghijklmnopqrstuvwxyzabcdefgh"),
     ("RUN echo ghp_abcdefghijklmnopqrstuvwxyz0123", "ghp_abcdefghijklmnopqrstuvwxyz0123"),
     ("RUN echo '-----BEGIN OPENSSH PRIVATE KEY-----'", "BEGIN OPENSSH PRIVATE KEY"),
     ("RUN aws_secret_access_key=wJalrXUtnFEMI aws s3 ls", "wJalrXUtnFEMI"),
@@ -66,3 +66,11 @@ def test_a_tag_says_what_the_image_is(reference: str, status: str) -> None:
 def test_a_failure_names_the_place() -> None:
     (history,) = outside.checks("x", image(), [{"CreatedBy": "RUN PASSWORD=hunter22 x"}])
     assert history.status == "FAIL" and "instruction 1" in history.found and "hunter22" not in history.found
+
+
+@pytest.mark.parametrize(
+    "piece", ["a:", "://a", "x=", "machine a login b ", "-u a:", " ", "eyJaaaaaaaaaaaa.", "-----BEGIN A "]
+)
+def test_no_history_takes_long(piece: str) -> None:
+    found("RUN " + piece * (200_000 // len(piece)))
+    # that it ends is the test: a pattern that goes back over what it has seen takes hours

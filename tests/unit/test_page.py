@@ -94,7 +94,7 @@ def test_a_benchmark_that_the_baseline_has_is_missed() -> None:
     metric = Metric("av", "frames/s", "higher", 100, 90, 110, (100.0,))
     before, now = run(Bench("decode", "OK", 1, "", (metric,))), run(Bench("decode", "SKIP", 0, "no av"))
     html = bench_page.html(now, before, compare.changes(before, now, 0.1))
-    assert '<p class="verdict bad">decode: no av</p>' in html and '<tr class="row bad"' in html
+    assert '<p class="verdict bad">figures lost</p>' in html and '<tr class="row bad"' in html
 
 
 def test_a_floor_that_is_missed_is_named_with_its_bound() -> None:

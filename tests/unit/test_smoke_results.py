@@ -87,8 +87,8 @@ def test_only_what_covers_packages_is_taken_from_another_image(tmp_path: Path, m
 
 def test_the_code_of_a_check_is_its_file_and_what_that_imports() -> None:
     folder = Path(results.__file__).parent / "checks"
-    reached = {folder / "leftovers.py"} | set(results._imports(folder / "leftovers.py"))
-    assert folder / "installed_files.py" in reached
+    reached = {folder / "libraries.py"} | set(results._imports(folder / "libraries.py"))
+    assert folder / "cuda_libraries.py" in reached
 
 
 def test_without_a_lock_or_a_scope_nothing_has_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,4 +169,6 @@ def _version(text: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-CHECK = Check("checkpoint", "cpu", run, covers=("torch", "safetensors"), applies=lambda image: image.real_torch)
+CHECK = Check(
+    "checkpoint", "cpu", run, covers=("torch", "safetensors", "numpy"), applies=lambda image: image.real_torch
+)

@@ -13,6 +13,7 @@ from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
 
+from .. import records
 from ..check import Check, Failure, Figures, Image, installed, progress, shorten
 
 DRIVER = ("libcuda.so.1", "libnvidia-ml.so.1", "libnvcuvid.so.1", "libnvidia-encode.so.1")
@@ -111,11 +112,11 @@ def incomplete(image: Image) -> list[str]:
     found = []
     for package in image.packages:
         distribution = installed(package.name) if package.group == "cuda" else None
-        for path in (distribution.files if distribution else None) or ():
-            file = Path(str(path.locate()))
-            size = file.stat().st_size if file.is_file() else None
-            if path.size is not None and ".so" in path.name and size != path.size:
-                found.append(f"{path} is gone" if size is None else f"{path} has {size} bytes instead of {path.size}")
+        for entry in records.of(distribution) if distribution else []:
+            size = entry.path.stat().st_size if entry.path.is_file() else None
+            if entry.size is not None and ".so" in entry.path.name and size != entry.size:
+                name, wanted = entry.name, entry.size
+                found.append(f"{name} is gone" if size is None else f"{name} has {size} bytes instead of {wanted}")
     return found
 
 

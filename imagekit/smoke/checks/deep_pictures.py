@@ -79,7 +79,7 @@ def _far(meant: Any, read: Any, tolerance: int) -> str:
 
     if meant.size != read.size:
         return f"size {read.size}, not {meant.size}"
-    offs = [ImageChops.difference(a, b).getextrema()[1] for a, b in zip(meant.split(), read.split(), strict=True)]
+    offs = [ImageChops.difference(a, b).getextrema()[1] for a, b in zip(meant.split(), read.split())]
     return f"bands off by {offs}" if max(offs) > tolerance else ""
 
 
@@ -107,7 +107,7 @@ def _deep_grey(kind: str, **options: Any) -> str:
     data = struct.pack(f"<{len(meant)}H", *meant)
     read = _written(pictures.frombytes("I;16", (WIDTH, HEIGHT), data), kind, **options)
     got = [read.getpixel((x, y)) for y in range(HEIGHT) for x in range(WIDTH)]
-    wrong = sum(a != b for a, b in zip(meant, got, strict=True))
+    wrong = sum(a != b for a, b in zip(meant, got))
     return f"{wrong} of {len(meant)} pixels wrong, mode {read.mode}" if wrong else ""
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .. import gpu
 from ..check import Check, Failure, Figures, Image, progress, shorten
 
 BATCH, MICRO = 8, 4
@@ -97,6 +98,7 @@ def initialised(image: Image) -> Figures:
     }
     progress("deepspeed.initialize")
     engine, *_ = imported().initialize(model=network, model_parameters=network.parameters(), config=config)
+    gpu.stays(next(engine.parameters()), "cuda", "deepspeed's engine")
     inputs, wanted = torch.randn(BATCH, 16, device=engine.device), torch.zeros(BATCH, 4, device=engine.device)
     losses = []
     for _ in range(20):

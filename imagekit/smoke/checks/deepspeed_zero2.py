@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import gpu
 from ..check import Check, Failure, Figures, Image, Skip, progress, shorten
 from . import deepspeed_config
 
@@ -26,7 +27,7 @@ CONFIG = {
 def on_gpu(image: Image) -> Figures:
     import torch
 
-    return trained(torch, deepspeed_config.imported())
+    return trained(torch, deepspeed_config.imported(), "cuda")
 
 
 def on_cpu(image: Image) -> Figures:
@@ -45,10 +46,10 @@ def on_cpu(image: Image) -> Figures:
             "Without a GPU its import and configuration are shown and no training"
         ) from error
     torch.set_num_threads(1)
-    return trained(torch, deepspeed)
+    return trained(torch, deepspeed, "cpu")
 
 
-def trained(torch: Any, deepspeed: Any) -> Figures:
+def trained(torch: Any, deepspeed: Any, device: str) -> Figures:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -63,6 +64,7 @@ def trained(torch: Any, deepspeed: Any) -> Figures:
     inputs, wanted = torch.randn(BATCH, 16), torch.zeros(BATCH, 4)
     progress("deepspeed.initialize with ZeRO-2")
     engine = initialised(deepspeed, network, optimiser)
+    gpu.stays(next(engine.parameters()), device, "deepspeed's engine")
     inputs, wanted, losses = inputs.to(engine.device), wanted.to(engine.device), list[float]()
     progress("training with ZeRO-2")
     for _ in range(STEPS):

@@ -66,7 +66,7 @@ def _training(torch: Any) -> float:
         static[1].copy_(wanted[rows])
         graph.replay()
         step(eager, plain, inputs[rows], wanted[rows])
-    pairs = zip(captured.parameters(), eager.parameters(), strict=True)
+    pairs = zip(captured.parameters(), eager.parameters())
     return max(_off(got, meant, "weights after replayed steps") for got, meant in pairs)
 
 

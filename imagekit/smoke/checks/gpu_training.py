@@ -106,7 +106,7 @@ def _overflow(network: Any, optimiser: Any, scaler: Any) -> Figures:
     optimiser.zero_grad()
     loss = sum(weight.sum() for weight in network.parameters()) * math.inf
     _step(scaler, loss, optimiser)
-    moved = any(not weight.equal(old) for weight, old in zip(network.parameters(), before, strict=True))
+    moved = any(not weight.equal(old) for weight, old in zip(network.parameters(), before))
     if moved or not scaler.get_scale() < scale:
         raise Failure(
             found=f"after an overflow: weights {'changed' if moved else 'kept'}, scale {scale} -> {scaler.get_scale()}",

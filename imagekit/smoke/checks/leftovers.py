@@ -8,8 +8,8 @@ import re
 import shutil
 from pathlib import Path
 
+from .. import records
 from ..check import Check, Failure, Figures, Image, installed
-from .installed_files import altered, recorded
 
 GONE = (
     ("/root/.cache", "*"),
@@ -73,7 +73,7 @@ def authorities(image: Image) -> list[str]:
         found += [f"{len(unknown)} unknown certificates in {BUNDLE}"] if unknown else []
     certifi = installed("certifi")
     if certifi is not None:
-        found += [name for name, _ in altered(recorded(certifi)) if name.endswith(".pem")]
+        found += [name for name, _ in records.altered(records.hashed(certifi)) if name.endswith(".pem")]
     return found
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
+from .. import records
 from ..check import ALL, Check, Failure, Figures, Image, canonical, installed, progress, shorten
 from .cuda_libraries import DRIVER, MISSING
 
@@ -55,8 +56,8 @@ def of(image: Image) -> dict[str, list[Path]]:
     found = {}
     for package in image.packages:
         distribution = installed(package.name) if package.group != "cuda" else None
-        files = (distribution.files if distribution else None) or ()
-        paths = [Path(str(path.locate())) for path in files if ".so" in path.suffixes]
+        entries = records.of(distribution) if distribution else []
+        paths = [entry.path for entry in entries if ".so" in entry.path.suffixes]
         found[canonical(package.name)] = [path for path in paths if path.is_file() and not path.is_symlink()]
     return found
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from .. import records
 from ..check import ALL, Check, Failure, Figures, Image, canonical
 
 Owners = Mapping[str, str]
@@ -19,9 +20,9 @@ def owners() -> dict[str, Owners]:
     found: dict[str, dict[str, str]] = {}
     for distribution in metadata.distributions():
         name = canonical(distribution.metadata["Name"] or "")
-        for path in distribution.files or ():
-            if path.suffix != ".pyc" and path.hash is not None:
-                found.setdefault(str(path), {})[name] = path.hash.value
+        for entry in records.of(distribution):
+            if entry.digest and not entry.name.endswith(".pyc"):
+                found.setdefault(entry.name, {})[name] = entry.digest
     return {path: named for path, named in found.items() if len(named) > 1}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .. import clips, families
+from .. import clips, families, gpu
 from ..check import Check, Failure, Figures, Image, progress, shorten
 from ..readers import READERS, Reader
 from . import video_llm
@@ -76,7 +76,13 @@ def told(image: Image, folder: Path, name: str) -> Figures:
     import torch
 
     transformers = importlib.import_module("transformers")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cpu" if gpu.here().absent else "cuda"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise Failure(
+            found=f"torch sees no GPU, the driver has {', '.join(gpu.here().names)}",
+            expected="the model runs on the GPU that is here, and not on the CPU in silence",
+            because="the driver is older than this torch needs",
+        )
     progress("decoding")
     frames = video(image)
     progress(f"loading the processor of {folder}")

@@ -7,8 +7,8 @@ import json
 import subprocess
 import sys
 
+from .. import records
 from ..check import Check, Failure, Figures, Image, canonical, installed, local_files
-from .installed_files import altered, recorded
 
 
 def run(image: Image) -> Figures:
@@ -38,7 +38,7 @@ def _problem(standin: str, real: str, versions: dict[str, str]) -> str:
     files = local_files(a)
     if files:
         return f"{standin} has {len(files)} files of its own, such as {files[0]}"
-    changed = [name for name, _ in altered(recorded(b))]
+    changed = [name for name, _ in records.altered(records.hashed(b))]
     return f"{len(changed)} files of {real} were changed, such as {changed[0]}" if changed else ""
 
 
