@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
+# a resolver that drops one of many questions at once costs a second then, and not five
+export RES_OPTIONS ?= timeout:1 attempts:5
 export PATH := $(CURDIR)/$(BIN):/opt/imagekit-engine/usr/bin:$(PATH)
 
 .PHONY: demo test unit integration image acceptance lint golden system system-test engine bench clean

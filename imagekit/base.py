@@ -91,6 +91,7 @@ def _mmdebstrap(suite: str, packages: tuple[str, ...], tar: Path, site: Site) ->
         "SOURCE_DATE_EPOCH": str(EPOCH),
         "LC_ALL": "C.UTF-8",
         "TMPDIR": str(tar.parent),
+        **scratch.resolver(),
         **{"no_proxy" if kind == "no_proxy" else f"{kind}_proxy": value for kind, value in site.proxy.items()},
     }
     process = subprocess.Popen(

@@ -25,6 +25,11 @@ IMAGE = "image"
 """Purpose of a folder whose name is the tag of an image of the engine: who removes the image removes the folder."""
 
 
+def resolver() -> dict[str, str]:
+    """How this machine's user has the resolver ask for names (resolv.conf(5)), for a child without an environment."""
+    return {"RES_OPTIONS": os.environ["RES_OPTIONS"]} if os.environ.get("RES_OPTIONS") else {}
+
+
 def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagekit"
 

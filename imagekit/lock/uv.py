@@ -146,6 +146,7 @@ def environment(site: Site, indexes: Iterable[str] = ()) -> dict[str, str]:
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_CACHE_DIR": str(scratch.cache() / "uv"),
         "HOME": str(scratch.cache()),
+        **scratch.resolver(),
     }
     if site.ca:
         env["SSL_CERT_FILE"] = site.ca

@@ -100,7 +100,8 @@ def test_a_first_build_that_is_not_proven_leaves_only_the_failed_tag(room: Room)
     bad = room.run("build", path)
     assert bad.returncode == 5
     assert [tag.rsplit("-", 1)[-1] for tag in tags() if name in tag] == ["failed"]
-    assert not list(room.state.rglob("*.json"))
+    kept = [path.parent.name for path in room.state.rglob("*.json")]
+    assert kept == ["evidence"]  # the report, and no record of a build
 
 
 def test_without_a_proof_the_build_says_so(room: Room) -> None:
