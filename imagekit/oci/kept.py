@@ -1,0 +1,131 @@
+"""Layers that were made before, by what they were made from.
+
+<cache>/layers/blobs/<sha256> holds them, <cache>/layers/keys/<key>.json says which one a key stands for. A blob is
+written apart and renamed when it is whole, and its key is written after it: a killed build leaves nothing that a later
+one could take for a layer. A known layer is not read again: its size and the time of its last change are compared, and
+`verify` reads all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+from imagekit import scratch
+from imagekit.errors import Surroundings
+from imagekit.oci.layer import Layer
+
+Made = tuple[Layer, Path]
+"""A layer and its blob."""
+
+
+class Kept:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._blobs, self._keys = folder / "blobs", folder / "keys"
+
+    def take(self, key: str, write: Callable[[IO[bytes]], Layer]) -> Made:
+        """The layer of a key, written now if it is not here. Raises what `write` raises, and Surroundings."""
+        return self.find(key) or self._make(key, write)
+
+    def find(self, key: str) -> Made | None:
+        path = self._keys / f"{key}.json"
+        try:
+            row = json.loads(path.read_text(encoding="utf-8"))
+            changed = row.pop("changed")
+            layer = Layer(**row)
+            blob = self._blobs / layer.digest
+            status = blob.stat()
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+        if (status.st_size, status.st_mtime_ns) != (layer.size, changed):
+            return None
+        os.utime(path)  # used now
+        return layer, blob
+
+    def _make(self, key: str, write: Callable[[IO[bytes]], Layer]) -> Made:
+        try:
+            for folder in (self._blobs, self._keys):
+                folder.mkdir(parents=True, exist_ok=True)
+            with scratch.folder("layer") as place:
+                with (place / "blob").open("wb") as out:
+                    layer = write(out)
+                blob = self._blobs / layer.digest
+                (place / "blob").chmod(0o444)
+                os.replace(place / "blob", blob)
+                row = {**asdict(layer), "changed": blob.stat().st_mtime_ns}
+                (place / "key").write_text(json.dumps(row), encoding="utf-8")
+                os.replace(place / "key", self._keys / f"{key}.json")
+        except OSError as error:
+            raise Surroundings(f"the layer cache {self.folder} cannot be written: {error.strerror}") from None
+        return layer, blob
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While this lasts nobody removes a layer; any number of builds at once."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            yield
+
+    def trim(self, limit: int) -> int:
+        """Remove the layers used longest ago until `limit` bytes are left at most; the bytes removed.
+
+        Nothing is removed while a build uses them.
+        """
+        if not self.folder.is_dir():
+            return 0
+        with (self.folder / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return 0
+            return self._trim(limit)
+
+    def _trim(self, limit: int) -> int:
+        sizes = {path.name: path.stat().st_size for path in self._blobs.glob("*")}
+        oldest_first = sorted(self._keys.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        blobs = {path: _digest(path) for path in oldest_first}
+        left = sum(sizes.get(name, 0) for name in set(blobs.values()))
+        for path in oldest_first:
+            if left <= limit:
+                break
+            path.unlink()
+            name = blobs.pop(path)
+            left -= sizes.get(name, 0) if name not in blobs.values() else 0
+        going = sizes.keys() - set(blobs.values())
+        for name in going:
+            (self._blobs / name).unlink()
+        return sum(sizes[name] for name in going)
+
+    def verify(self) -> list[str]:
+        """Read every layer; the digests of those that are damaged, which are removed."""
+        bad = []
+        for blob in sorted(self._blobs.glob("*")):
+            digest = hashlib.sha256()
+            with blob.open("rb") as stream:
+                while piece := stream.read(2**20):
+                    digest.update(piece)
+            if digest.hexdigest() != blob.name:
+                blob.unlink()
+                bad.append(blob.name)
+        return bad
+
+
+def _digest(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def kept() -> Kept:
+    """This user's."""
+    return Kept(scratch.cache() / "layers")

@@ -1,0 +1,120 @@
+"""An image as files: a folder in the OCI image layout, or one archive of it that every tool loads.
+
+The archive is a hybrid: the OCI layout, and beside it the manifest.json that Docker before version 25 reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from imagekit.errors import Surroundings, UsageError
+from imagekit.oci import tar
+from imagekit.oci.image import INDEX, MANIFEST, Image, descriptor
+
+_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
+PIECE = 2**20
+
+
+def write(image: Image, folder: Path, names: Sequence[str]) -> None:
+    """An OCI layout; images that are in it already stay, a name that is given anew moves. All or nothing is seen.
+
+    `names`: tags (`2.4.1-cuda12.1`); an image without one has its digest only.
+    """
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "oci-layout").is_file()):
+        raise UsageError(f"{folder} is no OCI layout", hint="name a new folder, or one that --output oci: made")
+    try:
+        blobs = folder / "blobs/sha256"
+        blobs.mkdir(parents=True, exist_ok=True)
+        for one in image.layers:
+            _link(one.path, blobs / one.layer.digest)
+        for content in (image.config, image.manifest):
+            _replace(blobs / descriptor("", content)["digest"].removeprefix("sha256:"), content)
+        _replace(folder / "oci-layout", _VERSION)
+        _replace(folder / "index.json", _index(image, names, _entries(folder / "index.json")))  # what makes it an image
+    except OSError as error:
+        raise Surroundings(f"{folder} cannot be written: {error.strerror}") from None
+
+
+def archive(image: Image, path: Path, names: Sequence[str]) -> None:
+    """One tar, uncompressed (its layers are). `names`: references that Docker gives it (`pytorch:2.4.1-cuda12.1`)."""
+    tags = [name.rpartition(":")[2] for name in names]
+    docker = [{
+        "Config": _blob(image.id), "RepoTags": list(names),
+        "Layers": [f"blobs/sha256/{one.layer.digest}" for one in image.layers],
+    }]  # fmt: skip
+    small = {
+        _blob(image.id): image.config, _blob(image.digest): image.manifest, "oci-layout": _VERSION,
+        "index.json": _index(image, tags, []), "manifest.json": json.dumps(docker, separators=(",", ":")).encode(),
+    }  # fmt: skip
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("xb") as out:
+            for folder in ("blobs", "blobs/sha256"):
+                out.write(tar.header(tar.Entry(folder, tar.DIRECTORY, 0o755)))
+            for one in {one.layer.digest: one for one in image.layers}.values():
+                with one.path.open("rb") as stream:
+                    out.write(tar.header(tar.Entry(f"blobs/sha256/{one.layer.digest}", size=one.layer.size)))
+                    shutil.copyfileobj(stream, out, PIECE)
+                    out.write(bytes(tar.padding(one.layer.size)))
+            for name, content in small.items():
+                out.write(tar.header(tar.Entry(name, size=len(content))) + content + bytes(tar.padding(len(content))))
+            out.write(tar.END)
+        os.replace(beside, path)
+    except OSError as error:
+        raise Surroundings(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def _index(image: Image, tags: Sequence[str], others: Iterator[dict[str, object]] | list[dict[str, object]]) -> bytes:
+    own = descriptor(MANIFEST, image.manifest) | {"platform": {"architecture": "amd64", "os": "linux"}}
+    named = [own | {"annotations": {"org.opencontainers.image.ref.name": tag}} for tag in tags] or [own]
+    kept = [entry for entry in others if _name(entry) not in tags and (_name(entry) or entry["digest"] != image.digest)]
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*kept, *named]}
+    return json.dumps(index, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _name(entry: dict[str, object]) -> str:
+    annotations = entry.get("annotations")
+    return str(annotations.get("org.opencontainers.image.ref.name", "")) if isinstance(annotations, dict) else ""
+
+
+def _entries(path: Path) -> list[dict[str, object]]:
+    try:
+        return list(json.loads(path.read_bytes())["manifests"])
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{path} is damaged", hint="name a new folder") from None
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file where that is possible: it is never written to again."""
+    if target.exists():
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            shutil.copyfile(source, beside)
+            os.replace(beside, target)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def _replace(target: Path, content: bytes) -> None:
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,83 @@
+"""Files that several wheels bring: decided before anything is composed, never by who happens to come last.
+
+The same bytes from all are fine, and so is an __init__.py that says the same in every wheel. Anything else is an error
+that names both owners, unless somebody named the winner.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+
+from imagekit.errors import BuildFailed
+from imagekit.oci.archive import content
+from imagekit.oci.installed import File
+
+Wheels = Mapping[str, Sequence[File]]
+"""Name of a distribution -> its files."""
+
+
+def decided(wheels: Wheels, winners: Mapping[str, str] | None = None) -> dict[str, tuple[File, ...]]:
+    """The files of each wheel, without those that a named winner brings instead.
+
+    `winners`: path in the image, or a folder of it -> the distribution whose file it is. Raises BuildFailed.
+    """
+    owners: dict[str, dict[str, File]] = {}
+    for name, files in wheels.items():
+        for file in files:
+            owners.setdefault(file.path, {})[name] = file
+    lost: set[tuple[str, str]] = set()
+    problems = []
+    for path, named in sorted(owners.items()):
+        if len(named) == 1 or _same(path, list(named.values())):
+            continue
+        winner = _winner(path, winners or {})
+        if winner in named:
+            lost |= {(name, path) for name in named if name != winner}
+        else:
+            problems.append(f"/{path}: {' and '.join(sorted(named))}")
+    problems += _below_files(owners)
+    if problems:
+        more = [f"and {len(problems) - 12} more"] if len(problems) > 12 else []
+        raise BuildFailed(
+            "packages bring different files of one name", details=[*problems[:12], *more],
+            hint="keep one of them: remove: in the profile takes the other out, replace: lets one stand for it",
+        )  # fmt: skip
+    return {name: tuple(f for f in files if (name, f.path) not in lost) for name, files in wheels.items()}
+
+
+def _winner(path: str, winners: Mapping[str, str]) -> str:
+    """Of the longest entry that is the path or a folder above it."""
+    fitting = [entry for entry in winners if path == entry.strip("/") or path.startswith(f"{entry.strip('/')}/")]
+    return winners[max(fitting, key=len)] if fitting else ""
+
+
+def _same(path: str, files: list[File]) -> bool:
+    first = files[0]
+    if all(file.sha256 and file.sha256 == first.sha256 and file.size == first.size for file in files):
+        return True
+    return path.endswith("/__init__.py") and len({_meaning(file) for file in files}) == 1
+
+
+def _meaning(file: File) -> str:
+    """What Python reads, without comments and the text of a module that does nothing."""
+    text = file.content if isinstance(file.content, bytes) else content(file.content)
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError):
+        return text.hex()
+    told = all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
+    return "" if told else ast.dump(ast.Module(body, []))
+
+
+def _below_files(owners: Mapping[str, Mapping[str, File]]) -> list[str]:
+    """Files of one that are in the place of a folder of another."""
+    found = []
+    for path, named in sorted(owners.items()):
+        parts = path.split("/")
+        for end in range(1, len(parts)):
+            above = "/".join(parts[:end])
+            if above in owners:
+                both = " and ".join(sorted({*owners[above], *named}))
+                found.append(f"/{above} is a file, and the folder of /{path}: {both}")
+    return found
