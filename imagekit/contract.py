@@ -33,6 +33,12 @@ ENV = {
 }
 """A profile's env comes on top."""
 
+USER = "1000:0"
+"""Numeric, so that Kubernetes can check runAsNonRoot; group 0, so that any other UID works as well."""
+
+START = ("/usr/bin/tini", "-g", "--", "/opt/imagekit/start")
+"""What a container runs its command under."""
+
 CACHES = ("TORCH_HOME", "HF_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "XDG_CACHE_HOME")
 
 
@@ -113,7 +119,7 @@ def _image_facts(lock: Lock) -> bytes:
     facts = {
         "profile": r.profile, "torch": r.torch, "cuda": r.cuda or None, "python": r.python, "glibc": r.glibc,
         "gpu_architectures": r.gpu_architectures, "min_driver": r.min_driver, "cpu_level": r.cpu_level,
-        "features": r.features, "expects": {**r.expects, "formats": formats}, "user": "1000:0",
+        "features": r.features, "expects": {**r.expects, "formats": formats}, "user": USER,
         "caches": ["/cache", *(ENV[name] for name in CACHES)],
         "standin_torch": torch is not None and torch.size < 1_000_000,
     }  # fmt: skip

@@ -28,3 +28,7 @@ def profiles() -> Path:
 
 def smoke() -> Path:
     return _PACKAGE / "smoke"
+
+
+def compose() -> Path:
+    return _PACKAGE / "compose"

@@ -2,7 +2,7 @@
 
 A gzip file is any number of members one after the other (RFC 1952, 2.2), so a layer can be put together of members:
 tar headers encoded by `encoded`, and the deflate streams of a wheel's files as they are in the wheel, in `wrapped`.
-Bytes that zlib makes depend on its version and build; these do not.
+Bytes that zlib makes depend on its version and build; these do not, except for those of `packed`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ def encoded(data: bytes) -> bytes:
     """A member with `data`: runs of zeros are shortened, as headers of tar are full of them, and nothing else is."""
     body = _plain(data) if _HIGH.search(data) else _fixed(data)
     return HEAD + body + tail(zlib.crc32(data), len(data))
+
+
+def packed(data: bytes) -> bytes:
+    """A member compressed by zlib: small, and other bytes where zlib is another one."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return HEAD + packer.compress(data) + packer.flush() + tail(zlib.crc32(data), len(data))
 
 
 def stored_blocks(data: bytes, last: bool) -> bytes:

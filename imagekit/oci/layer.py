@@ -66,8 +66,10 @@ class _Sink:
         self._parts, self._gathered = [], 0
 
 
-def write(out: IO[bytes], entries: Iterable[tuple[tar.Entry, Member | bytes]]) -> Layer:
+def write(out: IO[bytes], entries: Iterable[tuple[tar.Entry, Member | bytes]], *, pack: bool = False) -> Layer:
     """The layer of some entries, each folder before what is in it, into `out`.
+
+    `pack`: what is no member of an archive is compressed by zlib. Then the blob depends on zlib, the tar does not.
 
     Raises BuildFailed for an archive that lies.
     """
@@ -75,21 +77,25 @@ def write(out: IO[bytes], entries: Iterable[tuple[tar.Entry, Member | bytes]]) -
     waiting = bytearray()
     """Padding and headers since the last content: one member of the gzip."""
     count = 0
+
+    def flush(data: bytes) -> None:
+        tarred.write(data)
+        blob.write(gzip_member.packed(data) if pack else gzip_member.encoded(data))
+
     with _Archives() as archives:
         for entry, content in entries:
             waiting += tar.header(entry)
             count += entry.type == tar.FILE
             if isinstance(content, bytes):
                 waiting += content + bytes(tar.padding(len(content)))
+                if pack and len(waiting) >= PIECE:
+                    flush(bytes(waiting))
+                    waiting.clear()
             elif content.size:
-                head = bytes(waiting)
-                tarred.write(head)
-                blob.write(gzip_member.encoded(head))
+                flush(bytes(waiting))
                 _copy(archives.open(content.archive), content, blob, tarred)
                 waiting = bytearray(tar.padding(content.size))
-        end = bytes(waiting) + tar.END
-        tarred.write(end)
-        blob.write(gzip_member.encoded(end))
+        flush(bytes(waiting) + tar.END)
     blob.flush()
     tarred.flush()
     return Layer(blob.hash.hexdigest(), tarred.hash.hexdigest(), blob.size, tarred.size, count)

@@ -1,0 +1,84 @@
+"""A distribution's packages as a tar, by mmdebstrap: no registry, no engine, no trace of the machine that made it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from imagekit import scratch
+from imagekit.errors import Surroundings
+from imagekit.site import Site, apt, scrub
+
+EPOCH = 1735689600
+"""SOURCE_DATE_EPOCH of every base, 2025-01-01: its bytes depend on its packages only."""
+
+_HOOKS = (
+    # mmdebstrap copies these from the host
+    'rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
+    'rm -rf "$1"/var/log/* "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/tmp/*',
+    'rm -rf "$1"/usr/share/doc/* "$1"/usr/share/man/* "$1"/usr/share/locale/* "$1"/usr/share/info/*',
+    # a layer that is half written when the power fails is thrown away: dpkg need not wait for the disk
+    'echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"',
+    "printf 'path-exclude=/usr/share/%s/*\\n' doc man locale info >\"$1/etc/dpkg/dpkg.cfg.d/imagekit\"",
+)
+
+
+def available() -> bool:
+    return shutil.which("mmdebstrap") is not None
+
+
+def _mirrored(site: Site) -> list[str]:
+    """Options of mmdebstrap that turn apt to the site's mirror and put the distribution's sources back at the end."""
+    mirror, call = site.settings.apt.mirror, []
+    if mirror:
+        kept = '"$1/etc/apt/sources.imagekit"'
+        files = '"$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*'
+        call += [
+            f'--setup-hook=mkdir {kept}; for f in {files}; do if [ -f "$f" ]; then cp -p "$f" {kept}; '
+            f'sed -i -E {apt.program(site.settings.apt)} "$f"; fi; done',
+            f'--customize-hook=for f in {files}; do if [ -f "$f" ]; then cp -p {kept}"/${{f##*/}}" "$f"; fi; done; '
+            f"rm -r {kept}",
+        ]
+    if site.ca and mirror.startswith("https"):
+        call += [f'--aptopt=Acquire::https::CaInfo "{site.ca}"']
+        call += ['--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"']
+    return call
+
+
+def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iterable[str] = ()) -> None:
+    """The root of a system with these packages and what they need. `hooks`: shell lines for its end, the root is $1.
+
+    Raises Surroundings when mmdebstrap fails.
+    """
+    call = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
+    call += [f"--customize-hook={hook}" for hook in (*hooks, *_HOOKS)]
+    call += _mirrored(site)
+    environment = {
+        "PATH": os.environ.get("PATH", ""),
+        "SOURCE_DATE_EPOCH": str(EPOCH),
+        "LC_ALL": "C.UTF-8",
+        "TMPDIR": str(tar.parent),
+        **scratch.resolver(),
+        **{"no_proxy" if kind == "no_proxy" else f"{kind}_proxy": value for kind, value in site.proxy.items()},
+    }
+    process = subprocess.Popen(
+        [*call, suite, str(tar)], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True, preexec_fn=scratch.die_with_parent,
+    )  # fmt: skip
+    try:
+        output, _ = process.communicate()
+    except BaseException:
+        # mmdebstrap unmounts and cleans on SIGINT; killed outright it would leave mounts
+        process.send_signal(2)
+        process.wait(60)
+        raise
+    if process.returncode:
+        lines = [scrub(line, site.hosts) for line in output.splitlines() if line.strip()][-8:]
+        raise Surroundings(
+            f"mmdebstrap could not make a base of {suite}", details=lines,
+            hint="it needs the suite's mirror, its keyring (debian-archive-keyring, ubuntu-keyring), and root or user "
+            "namespaces",
+        )  # fmt: skip

@@ -1,0 +1,184 @@
+"""plan -> image without a daemon: one layer per wheel, each a pure function of its wheel.
+
+    system    distribution packages                              system.py
+    wheels    one layer each; small ones share when there are many   oci.layer, oci.stack
+    bytecode  what the image's interpreter makes of the modules   bytecode.py
+    files     the image's own: lock, facts, smoke program, the profile's files
+
+What was converted before is not read again (`oci.kept`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagekit.compose import bytecode, own, system
+from imagekit.compose.system import System
+from imagekit.oci import image, installed, layer, overlaps, stack
+from imagekit.oci.image import Image, Stacked
+from imagekit.oci.installed import File
+from imagekit.oci.kept import Kept, Made
+from imagekit.oci.stack import Sized
+from imagekit.plan import GROUPS
+from imagekit.render import Context
+
+BIG = 3_000_000
+"""Bytes of a wheel from which its bytecode has a layer of its own; the bytecode of a group's others shares one."""
+
+MEMO = "decided"
+"""Folder of the layer cache: for wheels that were compared before, the files that lost."""
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel of the image, as a file."""
+
+    name: str
+    version: str
+    group: str
+    """One of plan.GROUPS: by rate of change."""
+    sha256: str
+    path: Path
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A layer that is to be made of some wheels: their files, or the bytecode of those."""
+
+    wheels: tuple[Wheel, ...]
+    bytecode: bool
+
+    @property
+    def told(self) -> str:
+        """A line of the image's history."""
+        names = ", ".join(f"{wheel.name} {wheel.version}" for wheel in self.wheels[:3])
+        more = f" and {len(self.wheels) - 3} more" if len(self.wheels) > 3 else ""
+        return f"imagekit: {'bytecode of ' if self.bytecode else ''}{names}{more}"
+
+
+def compose(context: Context, base: System, wheels: Sequence[Wheel], shelf: Kept) -> Image:
+    """Raises BuildFailed for wheels that cannot be installed together, Surroundings where something is missing here."""
+    lock = context.plan.lock
+    files = _Files(wheels, lock.resolution.python, shelf)
+    compiler = Compiler(base, lock.resolution.python, shelf)
+    ordered = slots(wheels, stack.MOST - 2)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        largest_first = sorted(ordered, key=lambda slot: (slot.bytecode, -sum(wheel.size for wheel in slot.wheels)))
+        futures = {slot: pool.submit(_made, slot, files, compiler, shelf) for slot in largest_first}
+        made = [(slot, futures[slot].result()) for slot in ordered]
+    middle = [Stacked(*found, slot.told) for slot, found in made if found[0].files]
+    top = Stacked(*own.layer_of(context, shelf), "imagekit: its own files")
+    return image.make((base.stacked, *middle, top), own.configuration(lock), lock.epoch)
+
+
+def slots(wheels: Sequence[Wheel], room: int) -> list[Slot]:
+    """The layers between the system and the image's own files, the lowest first: what changes least is below.
+
+    `room`: how many there may be.
+    """
+    by_name = {wheel.name: wheel for wheel in wheels}
+    shares: dict[tuple[int, str], list[Wheel]] = {}
+    for wheel in sorted(wheels, key=lambda wheel: wheel.name):
+        if wheel.group != "cuda":  # those have nothing to compile, so that they fit every Python
+            shares.setdefault((_rank(wheel), wheel.name if wheel.size >= BIG else ""), []).append(wheel)
+    sized = [Sized(wheel.name, _rank(wheel), wheel.size) for wheel in wheels]
+    found = [(_order(names, by_name), Slot(tuple(by_name[name] for name in names), False))
+             for names in stack.stacked(sized, room - len(shares))]  # fmt: skip
+    found += [((rank, 1, name), Slot(tuple(group), True)) for (rank, name), group in shares.items()]
+    return [slot for _, slot in sorted(found, key=lambda row: row[0])]
+
+
+def _rank(wheel: Wheel) -> int:
+    return GROUPS.index(wheel.group)
+
+
+def _order(names: tuple[str, ...], wheels: Mapping[str, Wheel]) -> tuple[int, int, str]:
+    return max(_rank(wheels[name]) for name in names), 0, names[0]
+
+
+def _made(slot: Slot, files: _Files, compiler: Compiler, shelf: Kept) -> Made:
+    if slot.bytecode:
+        return compiler.layer(slot.wheels, files)
+    key = _key("wheels", [files.key(wheel) for wheel in slot.wheels])
+    return shelf.take(key, lambda out: layer.write(out, layer.entries(files.of(slot.wheels))))
+
+
+class _Files:
+    """What the wheels bring, read only when it is asked: a layer that is known needs none of it."""
+
+    def __init__(self, wheels: Sequence[Wheel], python: str, shelf: Kept) -> None:
+        self._python = python
+        self._wheels = {wheel.name: wheel for wheel in wheels}
+        self._read: dict[str, tuple[File, ...]] = {}
+        self._lock = threading.Lock()
+        self._lost = self._compared(shelf)
+
+    def key(self, wheel: Wheel) -> list[object]:
+        """What the files of a wheel in the image follow from."""
+        return [wheel.sha256, self._python, self._lost.get(wheel.name, [])]
+
+    def of(self, wheels: Sequence[Wheel]) -> list[File]:
+        """Each path once: where two wheels of a layer bring the same file, it is the same."""
+        found: dict[str, File] = {}
+        for wheel in wheels:
+            lost = set(self._lost.get(wheel.name, []))
+            found |= {file.path: file for file in self._all(wheel) if file.path not in lost}
+        return list(found.values())
+
+    def _all(self, wheel: Wheel) -> tuple[File, ...]:
+        with self._lock:
+            if wheel.name not in self._read:
+                self._read[wheel.name] = installed.files(wheel.path, self._python)
+            return self._read[wheel.name]
+
+    def _compared(self, shelf: Kept) -> dict[str, list[str]]:
+        """Wheel -> paths that another one brings instead. Remembered: the same wheels are never compared twice."""
+        note = shelf.folder / MEMO / _key("decided", sorted(wheel.sha256 for wheel in self._wheels.values()))
+        try:
+            return {str(name): list(paths) for name, paths in json.loads(note.read_text(encoding="utf-8")).items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            pass
+        before = {name: self._all(wheel) for name, wheel in self._wheels.items()}
+        after = overlaps.decided(before)
+        lost = {name: sorted({f.path for f in before[name]} - {f.path for f in after[name]}) for name in before}
+        lost = {name: paths for name, paths in lost.items() if paths}
+        note.parent.mkdir(parents=True, exist_ok=True)
+        beside = note.with_name(f".{note.name}.{os.getpid()}")
+        beside.write_text(json.dumps(lost), encoding="utf-8")
+        os.replace(beside, note)
+        return lost
+
+
+class Compiler:
+    """Bytecode by the interpreter of a system."""
+
+    def __init__(self, base: System, python: str, shelf: Kept) -> None:
+        self._base, self._python, self._shelf = base, python, shelf
+        self._lock = threading.Lock()
+
+    def layer(self, wheels: Sequence[Wheel], files: _Files) -> Made:
+        interpreter = {name: version for name, version in self._base.packages.items() if "python3" in name}
+        key = _key("bytecode", [[files.key(wheel) for wheel in wheels], sorted(interpreter.items())])
+        return self._shelf.take(
+            key, lambda out: layer.write(out, layer.entries(self._compiled(wheels, files)), pack=True)
+        )
+
+    def _compiled(self, wheels: Sequence[Wheel], files: _Files) -> list[File]:
+        with self._lock:
+            root = system.unpacked(self._base, self._shelf)
+        return [file for wheel in wheels for file in bytecode.of(files.of([wheel]), root, self._python)]
+
+
+def _key(kind: str, inputs: object) -> str:
+    return hashlib.sha256(json.dumps([layer.FORMAT, kind, installed.SITE, inputs]).encode()).hexdigest()

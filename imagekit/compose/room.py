@@ -1,0 +1,80 @@
+"""A folder as the root of a process: what an image holds is run where there is no engine.
+
+By namespaces of the kernel, with unshare(1): own mounts, processes, network, and, unless root asks, own users. What it
+does not have is a limit of memory.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from imagekit import scratch
+from imagekit.errors import Surroundings
+
+_NAMESPACES = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_PREPARE = """
+set -e
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount -t tmpfs -o mode=1777,size=1g shm "$root/dev/shm"
+mount -t tmpfs -o mode=1777 tmp "$root/tmp"
+while [ "$1" != -- ]; do
+  mkdir -p "$root$2"
+  mount --rbind "$1" "$root$2"
+  mount -o remount,bind,ro "$root$2" 2>/dev/null || true
+  shift 2
+done
+shift
+exec chroot --userspec="$user" --groups= "$root" "$@"
+"""
+"""What is mounted is gone with the process: it has its own mounts."""
+
+
+def start(
+    root: Path, call: Sequence[str], environment: Mapping[str, str], *, user: str = "0:0",
+    folders: Mapping[str, str] | None = None, workdir: str = "/",
+) -> subprocess.Popen[bytes]:  # fmt: skip
+    """A process in a root, with pipes, without a network. It and all that it starts end with imagekit.
+
+    `user`: uid:gid inside; `folders`: of this machine -> where they are seen inside, read-only.
+    Raises Surroundings where there are no namespaces.
+    """
+    mounts = [part for source, place in (folders or {}).items() for part in (source, place)]
+    around = ["env", "-i", f"root={root}", f"user={user}", f"PATH={PATH}"]
+    inside = ["env", "-i", f"--chdir={workdir}", *(f"{name}={value}" for name, value in environment.items()), *call]
+    return subprocess.Popen(
+        [*unshare(), *around, "sh", "-c", _PREPARE, "sh", *mounts, "--", "/usr/bin/" + inside[0], *inside[1:]],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=scratch.die_with_parent,
+    )  # fmt: skip
+
+
+@cache
+def unshare() -> list[str]:
+    """unshare with what this user may; whoever is not root gets users of his own, from /etc/subuid."""
+    if shutil.which("unshare") is None:
+        raise Surroundings("unshare, of util-linux, is not installed", hint="apt-get install util-linux")
+    if os.getuid() == 0:
+        return ["unshare", *_NAMESPACES]
+    call = ["unshare", "--map-root-user", "--map-auto", *_NAMESPACES]
+    done = subprocess.run([*call, "true"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Surroundings(
+            "nothing can be run in a root of its own here", details=done.stderr.strip().splitlines()[-3:],
+            hint="apt-get install uidmap, a range for this user in /etc/subuid and /etc/subgid, and user namespaces",
+        )  # fmt: skip
+    return call
+
+
+def isolation() -> str:
+    """What keeps the processes of a room apart, in words."""
+    users = "" if os.getuid() == 0 else "users, "
+    return f"namespaces of {users}mounts, processes and network; no limit of memory"

@@ -1,0 +1,143 @@
+"""A composed image as a folder, and as something that can be proven: what an engine does with it, without one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from imagekit import scratch
+from imagekit.compose import room
+from imagekit.engines.container import STDERR, STDOUT, Result
+from imagekit.errors import Surroundings
+from imagekit.oci.image import Image
+
+
+@contextlib.contextmanager
+def unpacked(image: Image) -> Iterator[Tree]:
+    """The files of an image in a folder of this machine, for as long as this lasts."""
+    with scratch.folder("tree") as place:
+        root = place / "root"
+        root.mkdir(mode=0o755)
+        try:
+            for one in image.layers:
+                extract(one.path, root, "--same-owner")
+            yield Tree(image, root, place)
+        finally:
+            _remove(root)
+
+
+def extract(blob: Path, root: Path, owner: str) -> None:
+    """A layer into a folder, by tar in a room of its own, where it may give files to any user.
+
+    `owner`: --same-owner | --no-same-owner. Raises Surroundings.
+    """
+    with blob.open("rb") as stream:
+        call = [*room.unshare(), "tar", "--extract", "--gunzip", "--preserve-permissions", "--numeric-owner", owner]
+        call += ["--exclude=./dev/*", "--exclude=dev/*", "--directory", str(root)]
+        done = subprocess.run(call, stdin=stream, capture_output=True, text=True, check=False, env=_ENVIRONMENT)
+    if done.returncode:
+        raise Surroundings(
+            "a layer could not be unpacked", details=done.stderr.strip().splitlines()[-3:],
+            hint="is there room on the disk?",
+        )  # fmt: skip
+
+
+def _remove(root: Path) -> None:
+    """What belongs to other users goes in a room too."""
+    subprocess.run([*room.unshare(), "rm", "-rf", str(root)], capture_output=True, check=False, env=_ENVIRONMENT)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+_ENVIRONMENT = {"PATH": room.PATH, "LC_ALL": "C.UTF-8"}
+
+
+class Tree:
+    """An image in a folder, with what the proof asks of an engine (proof.runner)."""
+
+    is_here = True
+
+    def __init__(self, image: Image, root: Path, place: Path) -> None:
+        self._image, self._root, self._place = image, root, place
+        self.host = os.uname().nodename
+
+    def image(self, reference: str) -> dict[str, Any] | None:
+        config = json.loads(self._image.config)
+        return {"Id": self._image.id, "Config": config["config"], "RootFS": config["rootfs"]}
+
+    def history(self, image: str) -> list[dict[str, Any]]:
+        return [{"CreatedBy": one.made_by} for one in self._image.layers]
+
+    def has_gpu(self) -> bool:
+        return False
+
+    def run(
+        self, image: str, command: list[str], *, timeout: float, user: str | None = None,
+        environment: dict[str, str] | None = None, entrypoint: list[str] | None = None, memory: str | None = None,
+        gpus: str = "", files: Mapping[str, bytes] | None = None, folders: Mapping[str, str] | None = None,
+        each: Callable[[str], None] = lambda _: None, keep: bool = False,
+    ) -> Result:  # fmt: skip
+        """As Engine.run. There is no limit of memory here, no GPU, and nothing that could be kept."""
+        config = json.loads(self._image.config)["config"]
+        variables = dict(entry.split("=", 1) for entry in config.get("Env", [])) | (environment or {})
+        given = self._place / "given"
+        for path, content in (files or {}).items():
+            (given / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+            (given / path.lstrip("/")).write_bytes(content)
+        mounts = {str(given / top): f"/{top}" for top in sorted({_top(path) for path in files or {}})}
+        start = config.get("Entrypoint", []) if entrypoint is None else entrypoint
+        process = room.start(
+            self._root, [*start, *command], variables, user=user or config.get("User") or "0:0",
+            folders={**mounts, **(folders or {})}, workdir=config.get("WorkingDir", "/"),
+        )  # fmt: skip
+        return _to_the_end(process, timeout, each)
+
+
+def _top(path: str) -> str:
+    """Files are put where nothing of the image is: /tmp/imagekit/known.json comes with /tmp/imagekit."""
+    return "/".join(path.strip("/").split("/")[:2])
+
+
+def _to_the_end(process: subprocess.Popen[bytes], timeout: float, each: Callable[[str], None]) -> Result:
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    assert process.stdin and process.stdout and process.stderr
+    process.stdin.close()
+    err, out = bytearray(), bytearray()
+
+    def listen() -> None:
+        for line in process.stderr:  # type: ignore[union-attr]
+            err.extend(line)
+            del err[:-STDERR]
+
+    alarm, listener = threading.Timer(timeout, stop), threading.Thread(target=listen, daemon=True)
+    alarm.daemon = True
+    alarm.start()
+    listener.start()
+    try:
+        for line in process.stdout:
+            out += line[: max(0, STDOUT - len(out))]
+            each(line.decode(errors="replace").rstrip("\n"))
+        code = process.wait()
+    finally:
+        alarm.cancel()
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        listener.join(5)
+    return Result(
+        code if code >= 0 else 128 - code, out.decode(errors="replace"), err.decode(errors="replace"), late.is_set()
+    )
