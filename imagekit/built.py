@@ -60,6 +60,11 @@ class Shelf:
                 found[stage(package)] = place
         return found
 
+    def find(self, lock: Lock, package: Package, base_image: str) -> tuple[Path, str] | None:
+        """(path, sha256) of the wheel of a package, if it is here and whole."""
+        path = self._find(key(lock, package, base_image))
+        return (path, _sha256(path)) if path else None
+
     def keep(self, lock: Lock, base_image: str, package: Package, exported: Path) -> None:
         """Take over the one wheel of an exported stage."""
         wheel = next(exported.glob("*.whl"))

@@ -18,6 +18,7 @@ from imagekit.cli.options import arguments, engine_option, locking, parse_lockin
 @click.option("--require-gpu", is_flag=True, help="A GPU check that cannot run is a failure.")
 @click.option("--fresh", is_flag=True, help="The proof takes nothing over from an earlier one.")
 @engine_option
+@click.option("--output", multiple=True, metavar="WHERE", help="compose: oci:DIR, archive:FILE or engine; may repeat.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Builds side by side; default: one per two CPUs.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
 def command(profiles: tuple[str, ...], jobs: int | None, **options: Any) -> None:
@@ -35,9 +36,15 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
     from imagekit.engines.docker_api import Engine
     from imagekit.proof import runner
 
-    say, wanted = Lines(), options.pop("engine")
+    say, wanted, output = Lines(), options.pop("engine"), options.pop("output")
+    places = _places(wanted, output)
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
     the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
+    if places:
+        wish = runner.Wish(gpus="none", fresh=fresh, targets=pipeline.targets(the_profile, site))
+        lock, _ = locking.locked(the_profile, resolution, site, say, locks)
+        _composed(the_profile, lock, site, places, say, prove=not no_test, wish=wish, as_json=as_json)
+        return
     engine = Engine()
     builder, why = choice.builder(wanted, engine)
     if not engine.at.usual:
@@ -57,6 +64,34 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
         print(json.dumps({**result, "record": done.record.model_dump(), "proof": proof}, indent=1))
     else:
         print(done.image)
+
+
+def _places(wanted: str, output: tuple[str, ...]) -> list[Any]:
+    """Where a composed image goes; empty for the other engines, which keep theirs."""
+    from imagekit.compose import outputs
+    from imagekit.errors import UsageError
+
+    if output and wanted not in ("compose", "auto"):
+        raise UsageError(f"--output is for --engine compose, not {wanted}", hint="the image is in the engine")
+    if wanted == "compose" and not output:
+        raise UsageError("--engine compose needs to know where the image goes", hint="--output oci:DIR")
+    return [outputs.parse(one) for one in output]
+
+
+def _composed(
+    profile: Any, lock: Any, site: Any, places: list[Any], say: Any, *, prove: bool, wish: Any, as_json: bool
+) -> None:
+    from imagekit import amounts, composed, report
+
+    done = composed.build(profile, lock, site, places, say, prove=prove, wish=wish)
+    say("done", f"{amounts.size(done.image.size):<58} {amounts.clock(done.seconds)}")
+    if as_json:
+        proof = report.as_json(done.report) if done.report else None
+        names = [*done.names.moving, done.names.immutable]
+        result = {"image": done.image.id, "digest": done.image.digest, "tags": names, "size": done.image.size}
+        print(json.dumps({**result, "record": done.record.model_dump(), "proof": proof}, indent=1))
+    else:
+        print(done.image.digest)
 
 
 def _several(profiles: tuple[str, ...], jobs: int | None, options: dict[str, Any]) -> None:

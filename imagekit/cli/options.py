@@ -29,8 +29,9 @@ _LOCK = (
 
 
 engine_option = click.option(
-    "--engine", type=click.Choice(["auto", "buildkit", "classic"]), default="auto",
-    help="What builds: BuildKit, or the classic builder, for which every Python file is in the context.",
+    "--engine", type=click.Choice(["auto", "buildkit", "classic", "compose"]), default="auto",
+    help="What builds: BuildKit; the classic builder, for which every Python file is in the context; or compose, "
+    "which needs no engine.",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import shutil
 import tarfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -52,7 +52,7 @@ class System:
 
 
 def make(lock: Lock, site: Site, shelf: Kept, say: Callable[[str, str], None]) -> System:
-    """Raises Surroundings where it cannot be made here."""
+    """The system part of the image. Raises Surroundings where it cannot be made here."""
     base = lock.resolution.base
     if base.kind != "distro":
         raise Surroundings(
@@ -61,12 +61,17 @@ def make(lock: Lock, site: Site, shelf: Kept, say: Callable[[str, str], None]) -
         )
     if lock.resolution.apt_sources or lock.resolution.trust or lock.resolution.steps:
         raise Surroundings(
-            "the compose engine runs no archives, roots or steps of overlays yet", hint="--engine buildkit does"
+            "the compose engine has no archives, roots or steps of overlays yet", hint="--engine buildkit has"
         )
-    packages = tuple(sorted({*base.packages, *system_packages(lock)}))
-    wanted = json.dumps([base.name, packages, _HOOKS, LEVEL])
+    return of_packages(base.name, {*base.packages, *system_packages(lock)}, site, shelf, say)
+
+
+def of_packages(suite: str, names: Iterable[str], site: Site, shelf: Kept, say: Callable[[str, str], None]) -> System:
+    """A system with these packages and what they need."""
+    packages = tuple(sorted(set(names)))
+    wanted = json.dumps([suite, packages, _HOOKS, LEVEL])
     note = shelf.folder / "systems" / f"{hashlib.sha256(wanted.encode()).hexdigest()}.json"
-    known = _known(base.name, note, shelf)
+    known = _known(suite, note, shelf)
     if known:
         return known
     if not bootstrap.available():
@@ -74,18 +79,18 @@ def make(lock: Lock, site: Site, shelf: Kept, say: Callable[[str, str], None]) -
             "mmdebstrap, which makes the system part without an engine, is not installed",
             hint="apt-get install mmdebstrap uidmap, or --engine buildkit",
         )
-    say("system", f"{base.name}, {len(packages)} packages and what they need, by mmdebstrap")
+    say("system", f"{suite}: {len(packages)} packages and what they need, by mmdebstrap")
     with scratch.folder("system") as place:
         made = place / "system.tar"
-        bootstrap.make(base.name, packages, made, site, _HOOKS)
+        bootstrap.make(suite, packages, made, site, _HOOKS)
         digest = _sha256(made)
-        layer, blob = shelf.take(f"system-{digest}", lambda out: _packed(made, out))
+        layer = shelf.take(f"system-{digest}", lambda out: _packed(made, out))
         versions = _versions(made)
     note.parent.mkdir(parents=True, exist_ok=True)
     beside = note.with_name(f".{note.name}.{os.getpid()}")
     beside.write_text(json.dumps({"key": f"system-{digest}", "made": time.time(), "packages": versions}))
     os.replace(beside, note)
-    return System(_stacked(base.name, versions, (layer, blob)), versions)
+    return System(_stacked(suite, versions, layer), versions)
 
 
 def _stacked(suite: str, versions: dict[str, str], made: Made) -> Stacked:

@@ -62,11 +62,12 @@ _ENVIRONMENT = {"PATH": room.PATH, "LC_ALL": "C.UTF-8"}
 class Tree:
     """An image in a folder, with what the proof asks of an engine (proof.runner)."""
 
-    is_here = True
-
     def __init__(self, image: Image, root: Path, place: Path) -> None:
         self._image, self._root, self._place = image, root, place
-        self.host = os.uname().nodename
+
+    @property
+    def host(self) -> str:
+        return os.uname().nodename
 
     def image(self, reference: str) -> dict[str, Any] | None:
         config = json.loads(self._image.config)

@@ -153,6 +153,19 @@ class Engine:
         finally:
             api.close()
 
+    def load(self, tar: Path) -> None:
+        """The images of an archive, under the names in it. Layers that the engine holds may be missing from it."""
+        api = self.api(IMPORT_TIMEOUT)
+        try:
+            with tar.open("rb") as stream:
+                for line in api.load_image(stream, quiet=True):
+                    if problem := line.get("errorDetail") or line.get("error"):
+                        raise Surroundings(f"the engine could not load the image: {problem}")
+        except (APIError, requests.RequestException) as error:
+            raise Surroundings(f"the engine could not load the image: {error}") from None
+        finally:
+            api.close()
+
     def has_gpu(self) -> bool:
         """Whether the engine can hand a GPU to a container: it knows a runtime or a device driver for it."""
         info = self.client.info()

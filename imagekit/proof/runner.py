@@ -15,11 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from imagekit import record, resources
 from imagekit.engines.container import Result
-from imagekit.engines.docker_api import Engine
 from imagekit.errors import UsageError
 from imagekit.proof import evidence, outside
 from imagekit.report import Check, Report, parse
@@ -50,6 +49,22 @@ exit 2
 Progress = Callable[[str], None]
 
 
+class Machine(Protocol):
+    """What the proof asks of that which holds an image: an engine, or a folder with its files."""
+
+    @property
+    def host(self) -> str: ...
+    def image(self, reference: str) -> dict[str, Any] | None: ...
+    def history(self, image: str) -> list[dict[str, Any]]: ...
+    def has_gpu(self) -> bool: ...
+    def run(
+        self, image: str, command: list[str], *, timeout: float, user: str | None = None,
+        environment: dict[str, str] | None = None, entrypoint: list[str] | None = None, memory: str | None = "8g",
+        gpus: str = "", files: Mapping[str, bytes] | None = None, folders: Mapping[str, str] | None = None,
+        each: Callable[[str], None] = ..., keep: bool = False,
+    ) -> Result: ...  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Wish:
     """What of an image is to be proven, and how."""
@@ -77,7 +92,7 @@ class Wish:
     """Digest of what the image is made from besides its packages; empty: only this very image may take results over."""
 
 
-def prove(engine: Engine, reference: str, wish: Wish, progress: Progress = lambda _: None) -> Report:
+def prove(engine: Machine, reference: str, wish: Wish, progress: Progress = lambda _: None) -> Report:
     """Run the checks and keep the report as evidence. Raises UsageError for an image that cannot be proven."""
     image = engine.image(reference)
     if image is None:
@@ -109,7 +124,7 @@ def prove(engine: Engine, reference: str, wish: Wish, progress: Progress = lambd
     return report
 
 
-def _around(engine: Engine, reference: str, image: dict[str, Any], wish: Wish) -> list[Check]:
+def _around(engine: Machine, reference: str, image: dict[str, Any], wish: Wish) -> list[Check]:
     """The checks from outside, as far as they are asked for."""
     if wish.stages and "static" not in wish.stages:
         return []
@@ -121,7 +136,7 @@ def _inside(wish: Wish) -> tuple[str, ...]:
     return tuple(name for name in wish.checks if name not in outside.NAMES)
 
 
-def _run(engine: Engine, image: dict[str, Any], wish: Wish, ours: bool, progress: Progress) -> Result:
+def _run(engine: Machine, image: dict[str, Any], wish: Wish, ours: bool, progress: Progress) -> Result:
     config = image.get("Config") or {}
     options = [part for stage in wish.stages for part in ("--stage", stage)]
     options += [part for check in _inside(wish) for part in ("--check", check)]
@@ -191,7 +206,7 @@ def _timeout(wish: Wish) -> float:
     return wish.timeout or (DEEP_TIMEOUT if "deep" in wish.stages else TIMEOUT)
 
 
-def gpus_of(engine: Engine, which: str) -> str:
+def gpus_of(engine: Machine, which: str) -> str:
     """What --gpus means on this engine: all, indices or UUIDs, or the empty string. Raises UsageError."""
     if not re.fullmatch(r"all|none|auto|(\d+|(GPU|MIG)-[\w-]+)(,(\d+|(GPU|MIG)-[\w-]+))*", which):
         raise UsageError(f"--gpus {which!r} names no GPUs", hint="all, none, auto, or indices or UUIDs: 0,1")

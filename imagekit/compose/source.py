@@ -1,0 +1,105 @@
+"""Packages that have no wheel, built from their source once, in a root of their own with no network.
+
+What the Dockerfile engines do in a stage (templates/base.Dockerfile.j2), with the same recipe. The wheel is kept by
+what it was made from: source, recipe, and the versions of the distribution packages that it was built with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from imagekit import render, scratch
+from imagekit.built import Shelf
+from imagekit.compose import room, system, tree
+from imagekit.diagnose import answer
+from imagekit.errors import BuildFailed, Surroundings
+from imagekit.lock.model import Lock, Package
+from imagekit.oci.archive import content
+from imagekit.oci.installed import SITE, files
+from imagekit.oci.kept import Kept
+from imagekit.render import Context
+from imagekit.resolution import SourceBuild
+from imagekit.scratch import cache
+from imagekit.site import Site
+from imagekit.wheels import Store
+
+PATIENCE = 3600
+"""Seconds for one build."""
+
+
+def wheel(
+    context: Context, lock: Lock, package: Package, site: Site, shelf: Kept, store: Store,
+    say: Callable[[str, str], None], fetched: Callable[[str], Mapping[str, Path]],
+) -> tuple[Path, str]:  # fmt: skip
+    """(path, sha256) of a wheel of `package`. `fetched(folder)`: path in the context -> file, of what it is built from.
+
+    Raises BuildFailed, or Surroundings where it cannot be built here.
+    """
+    recipe = next(build for build in lock.resolution.builds if build.package == package.name)
+    if recipe.ops:
+        raise Surroundings(
+            f"the compose engine does not compile the CUDA code of {package.name} yet", hint="--engine buildkit does"
+        )
+    base = lock.resolution.base
+    names = {*base.packages, *recipe.apt_build, *recipe.apt_runtime}
+    made = system.of_packages(base.name, names, site, shelf, say)
+    around = hashlib.sha256(json.dumps(sorted(made.packages.items())).encode()).hexdigest()
+    built = Shelf(cache() / "built", store)
+    found = built.find(lock, package, around)
+    if not found:
+        say("source", f"{package.name} {package.version}")
+        with scratch.folder("source") as place:
+            out = _build(context, lock, package, recipe, made, fetched(f"sources/{package.name}"), place)
+            built.keep(lock, around, package, out)
+        found = built.find(lock, package, around)
+        assert found
+    return found
+
+
+def _build(
+    context: Context, lock: Lock, package: Package, recipe: SourceBuild, made: system.System,
+    inputs: Mapping[str, Path], place: Path,
+) -> Path:  # fmt: skip
+    """The folder that holds nothing but the wheel."""
+    root = place / "root"
+    root.mkdir()
+    tree.extract(made.stacked.path, root, "--no-same-owner")
+    for folder in ("build", "wheels"):
+        (root / folder).mkdir()
+    own = f"sources/{package.name}/"
+    for path, file in context.files.items():
+        if path.startswith(own):
+            (root / "build" / path.removeprefix(own)).write_bytes(file.content)
+    for path, source in inputs.items():
+        if path.endswith(".whl"):
+            _install(source, root, lock.resolution.python)
+        (root / "build" / Path(path).name).write_bytes(source.read_bytes())
+    environment = {
+        "PATH": room.PATH, "HOME": "/root", "LANG": "C.UTF-8", "SOURCE_DATE_EPOCH": str(render.EPOCH),
+        "PYTHONHASHSEED": "0", "PYTHONPATH": f"/{SITE}", **recipe.env,
+    }  # fmt: skip
+    if package.git:
+        environment["SETUPTOOLS_SCM_PRETEND_VERSION"] = package.version
+    call = ["python3", "-m", "pip", "wheel", "-q", "--no-index", "--find-links", "/build", "--no-deps"]
+    call += ["--no-build-isolation", "--no-cache-dir", "--no-binary", ":all:", "--require-hashes"]
+    process = room.start(root, [*call, "-r", "/build/source.txt", "-w", "/wheels"], environment, workdir="/build")
+    _, complaint = process.communicate(timeout=PATIENCE)
+    wheels = list((root / "wheels").glob("*.whl"))
+    if process.returncode or len(wheels) != 1:
+        text = complaint.decode("utf-8", "replace")
+        raise BuildFailed(
+            f"{package.name} could not be built from its source", details=text.strip().splitlines()[-12:],
+            hint=answer.known([text]),
+        )  # fmt: skip
+    return root / "wheels"
+
+
+def _install(wheel: Path, root: Path, python: str) -> None:
+    for file in files(wheel, python):
+        target = root / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.content if isinstance(file.content, bytes) else content(file.content))
+        target.chmod(0o755 if file.executable else 0o644)

@@ -1,0 +1,123 @@
+"""compose -> prove -> outputs: from a lock to an image, with no engine anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imagekit import amounts, compose, fetch, pipeline, record, tag, wheels
+from imagekit import report as reports
+from imagekit.compose import Wheel, outputs, room, source, system, tree
+from imagekit.compose.outputs import Output
+from imagekit.errors import NotProven
+from imagekit.lock.model import Lock
+from imagekit.locking import Say
+from imagekit.oci.archive import content, members
+from imagekit.oci.image import Image
+from imagekit.oci.kept import Kept, kept
+from imagekit.plan import group_of
+from imagekit.profile import Profile
+from imagekit.proof import runner
+from imagekit.record import Record
+from imagekit.render import Context
+from imagekit.site import Site
+
+
+@dataclass(frozen=True)
+class Done:
+    image: Image
+    names: tag.Names
+    record: Record
+    report: reports.Report | None
+    seconds: float
+
+
+def build(
+    profile: Profile, lock: Lock, site: Site, wanted: Sequence[Output], say: Say, *, prove: bool, wish: runner.Wish
+) -> Done:
+    """Compose, prove, write. Nothing is written of an image that is not proven. Raises NotProven, BuildFailed."""
+    started = time.monotonic()
+    profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
+    shelf = kept()
+    with pipeline.build_lock(profile_tag, say), shelf.in_use():
+        context = pipeline.rendered(profile, lock, dialect="classic")
+        rows = _wheels(context, lock, site, shelf, say)
+        tag.check(lock, _told(rows, lock.resolution.python))
+        base = system.make(lock, site, shelf, say)
+        image = compose.compose(context, base, rows, shelf)
+        say(
+            "compose",
+            f"{len(image.layers)} layers, {amounts.size(image.size)}, {amounts.size(image.unpacked)} unpacked",
+        )
+        new = _record(profile_tag, context, lock, image, base)
+        names = tag.names(lock, site.settings.tags, new.key, new.created)
+        report = _proven(image, replace(wish, scope=new.scope), say) if prove else None
+        if report:
+            new = new.model_copy(update={"proven": pipeline.today()})
+        else:
+            say("prove", "not run (--no-test)")
+        for output in wanted:
+            outputs.write(image, output, names, say)
+        record.save(new)
+    return Done(image, names, new, report, time.monotonic() - started)
+
+
+def _wheels(context: Context, lock: Lock, site: Site, shelf: Kept, say: Say) -> list[Wheel]:
+    """Every wheel of the image as a file: from the store, fetched, made, or built from its source."""
+    store = wheels.store()
+    store.trim()
+
+    def fetched(folder: str) -> dict[str, Path]:
+        here = {path: package for path, package in context.wheels.items() if path.startswith(f"{folder}/")}
+        tools = {place: found for place, found in context.tools.items() if place == folder}
+        placed = fetch.into(store, here, tools, lock, site, lambda text: say("fetch", text))
+        return {path: store.path(package.file, package.sha256) for path, package in placed.items()}
+
+    fetched("wheels")
+    found = []
+    for package in lock.packages:
+        path, digest = store.path(package.file, package.sha256), package.sha256
+        if package.kind == "sdist":
+            path, digest = source.wheel(context, lock, package, site, shelf, store, say, fetched)
+        elif package.kind == "standin":
+            content = context.files[f"wheels/{group_of(package)}/{package.file}"].content
+            store.fill(package.file, digest, lambda out, content=content: out.write(content))  # type: ignore[misc]
+        found.append(Wheel(package.name, package.version, group_of(package), digest, path))
+    return found
+
+
+def _told(found: list[Wheel], python: str) -> tag.Found:
+    """What torch itself says, for tags that do not lie."""
+    torch = next(wheel for wheel in found if wheel.name == "torch")
+    version = next(file for file in members(torch.path) if file.name == "torch/version.py")
+    said = dict(re.findall(r"^(\w+)(?:: [^=]+)? *= *['\"]([^'\"]*)['\"]", content(version).decode(), re.MULTILINE))
+    return tag.Found(said.get("__version__", ""), said.get("cuda", ""), python)
+
+
+def _proven(image: Image, wish: runner.Wish, say: Say) -> reports.Report:
+    say("prove", f"without an engine: {room.isolation()}")
+    with tree.unpacked(image) as unpacked:
+        report = runner.prove(unpacked, image.id, wish, lambda step: say("~", step))
+    for line in reports.summary(report):
+        say("", line)
+    if not report.proven:
+        details = [*reports.failures(report), "", "nothing was written"]
+        raise NotProven("the image is not proven", details=details, hint="--no-test writes it as it is")
+    return report
+
+
+def _record(profile_tag: str, context: Context, lock: Lock, image: Image, base: system.System) -> Record:
+    r = lock.resolution
+    key = hashlib.sha256(json.dumps([context.plan.key, image.digest]).encode()).hexdigest()
+    first = next((old.created for old in record.all_of(profile_tag) if old.key == key), pipeline.today())
+    scope = hashlib.sha256(json.dumps([base.stacked.layer.diff_id, r.env, r.features]).encode()).hexdigest()
+    return Record(
+        tag=profile_tag, key=key, created=first, image=image.id, lock=lock.digest, base=base.stacked.layer.diff_id,
+        torch=r.torch, cuda=r.cuda, python=r.python, system=base.packages, built={}, scope=scope,
+        packages={package.name: package.version for package in lock.packages}, trust=r.trust,
+    )  # fmt: skip
