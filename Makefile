@@ -44,7 +44,7 @@ engine: system
 # mmdebstrap makes the base image. Only a machine without a command and with the right to install gets its package.
 system: need-mmdebstrap
 # for the tests: busybox is a stand-in for a distribution without glibc, gpg signs an archive, chromium opens the pages
-system-test: need-mmdebstrap need-busybox need-gpg need-openssl need-ssh need-chromium $(VENV)/bin/docker-registry
+system-test: need-mmdebstrap need-newuidmap need-busybox need-gpg need-openssl need-ssh need-chromium $(VENV)/bin/docker-registry
 need-%:
 	@command -v $* >/dev/null || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "error: $* is missing; as root: apt-get install $(or $(package-$*),$*)" >&2; exit 4; }; \
@@ -52,6 +52,7 @@ need-%:
 package-busybox := busybox-static
 package-gpg := gnupg
 package-ssh := openssh-client
+package-newuidmap := uidmap
 
 # unpacked and not installed: the package would start a registry of its own
 $(VENV)/bin/docker-registry: $(VENV)/dev

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from imagekit import scratch
+from imagekit import namespaces, scratch
 from imagekit.errors import Surroundings
 from imagekit.site import Site, apt, scrub
 
@@ -18,7 +20,8 @@ EPOCH = 1735689600
 _HOOKS = (
     # mmdebstrap copies these from the host
     'rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
-    'rm -rf "$1"/var/log/* "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/tmp/*',
+    # not /tmp: mmdebstrap has its configuration of apt there until its end, and apt would take that of this machine
+    'rm -rf "$1"/var/log/* "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/*',
     'rm -rf "$1"/usr/share/doc/* "$1"/usr/share/man/* "$1"/usr/share/locale/* "$1"/usr/share/info/*',
     # a layer that is half written when the power fails is thrown away: dpkg need not wait for the disk
     'echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"',
@@ -53,28 +56,30 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
 
     Raises Surroundings when mmdebstrap fails.
     """
-    call = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
+    namespaces.root()  # where there are none, that is what to say, and not what mmdebstrap makes of it
+    mode = "root" if os.getuid() == 0 else "unshare"
+    call = ["mmdebstrap", f"--mode={mode}", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     call += [f"--customize-hook={hook}" for hook in (*hooks, *_HOOKS)]
     call += _mirrored(site)
     environment = {
-        "PATH": os.environ.get("PATH", ""),
+        "PATH": f"{os.environ.get('PATH', '')}:{namespaces.PATH}",
         "SOURCE_DATE_EPOCH": str(EPOCH),
         "LC_ALL": "C.UTF-8",
-        "TMPDIR": str(tar.parent),
         **scratch.resolver(),
         **{"no_proxy" if kind == "no_proxy" else f"{kind}_proxy": value for kind, value in site.proxy.items()},
     }
-    process = subprocess.Popen(
-        [*call, suite, str(tar)], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, start_new_session=True, preexec_fn=scratch.die_with_parent,
-    )  # fmt: skip
-    try:
-        output, _ = process.communicate()
-    except BaseException:
-        # mmdebstrap unmounts and cleans on SIGINT; killed outright it would leave mounts
-        process.send_signal(2)
-        process.wait(60)
-        raise
+    with _work(tar) as folder, tar.open("wb") as out:
+        process = subprocess.Popen(
+            [*call, suite, "-"], env={**environment, "TMPDIR": str(folder)}, stdin=subprocess.DEVNULL, stdout=out,
+            stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=scratch.die_with_parent,
+        )  # fmt: skip
+        try:
+            _, output = process.communicate()
+        except BaseException:
+            # mmdebstrap unmounts and cleans on SIGINT; killed outright it would leave mounts
+            process.send_signal(2)
+            process.wait(60)
+            raise
     if process.returncode:
         lines = [scrub(line, site.hosts) for line in output.splitlines() if line.strip()][-8:]
         raise Surroundings(
@@ -82,3 +87,21 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
             hint="it needs the suite's mirror, its keyring (debian-archive-keyring, ubuntu-keyring), and root or user "
             "namespaces",
         )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _work(tar: Path) -> Iterator[Path]:
+    """Where mmdebstrap works. Its own users must get there, and into no home: for whoever is not root it is in /tmp."""
+    if os.getuid() == 0:
+        yield tar.parent
+        return
+    top = Path(tempfile.gettempdir())
+    for old in top.glob(f"{_WORK}*"):  # what a killed imagekit left belongs to users of those namespaces
+        if old.stat().st_uid == os.getuid() and not scratch.alive(old.name.split("-")[2]):
+            subprocess.run([*namespaces.root(), "rm", "-rf", str(old)], capture_output=True, check=False)
+    with tempfile.TemporaryDirectory(prefix=f"{_WORK}{os.getpid()}-", dir=top) as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+_WORK = "imagekit-base-"

@@ -7,18 +7,13 @@ does not have is a limit of memory.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
-from imagekit import scratch
-from imagekit.errors import Surroundings
+from imagekit import namespaces, scratch
 
 _NAMESPACES = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
-
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _PREPARE = """
 set -e
@@ -48,7 +43,7 @@ def start(
     Raises Surroundings where there are no namespaces.
     """
     mounts = [part for source, place in (folders or {}).items() for part in (source, place)]
-    around = ["env", "-i", f"root={root}", f"user={user}", f"PATH={PATH}"]
+    around = ["env", "-i", f"root={root}", f"user={user}", f"PATH={namespaces.PATH}"]
     inside = ["env", "-i", f"--chdir={workdir}", *(f"{name}={value}" for name, value in environment.items()), *call]
     return subprocess.Popen(
         [*unshare(), *around, "sh", "-c", _PREPARE, "sh", *mounts, "--", "/usr/bin/" + inside[0], *inside[1:]],
@@ -57,21 +52,9 @@ def start(
     )  # fmt: skip
 
 
-@cache
 def unshare() -> list[str]:
-    """unshare with what this user may; whoever is not root gets users of his own, from /etc/subuid."""
-    if shutil.which("unshare") is None:
-        raise Surroundings("unshare, of util-linux, is not installed", hint="apt-get install util-linux")
-    if os.getuid() == 0:
-        return ["unshare", *_NAMESPACES]
-    call = ["unshare", "--map-root-user", "--map-auto", *_NAMESPACES]
-    done = subprocess.run([*call, "true"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Surroundings(
-            "nothing can be run in a root of its own here", details=done.stderr.strip().splitlines()[-3:],
-            hint="apt-get install uidmap, a range for this user in /etc/subuid and /etc/subgid, and user namespaces",
-        )  # fmt: skip
-    return call
+    """What a command begins with to be in a room. Raises Surroundings where that cannot be."""
+    return [*(namespaces.root() or ("unshare",)), *_NAMESPACES]
 
 
 def isolation() -> str:

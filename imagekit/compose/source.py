@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from imagekit import render, scratch
+from imagekit import namespaces, render, scratch
 from imagekit.built import Shelf
 from imagekit.compose import room, system, tree
 from imagekit.diagnose import answer
@@ -78,7 +78,7 @@ def _build(
             _install(source, root, lock.resolution.python)
         (root / "build" / Path(path).name).write_bytes(source.read_bytes())
     environment = {
-        "PATH": room.PATH, "HOME": "/root", "LANG": "C.UTF-8", "SOURCE_DATE_EPOCH": str(render.EPOCH),
+        "PATH": namespaces.PATH, "HOME": "/root", "LANG": "C.UTF-8", "SOURCE_DATE_EPOCH": str(render.EPOCH),
         "PYTHONHASHSEED": "0", "PYTHONPATH": f"/{SITE}", **recipe.env,
     }  # fmt: skip
     if package.git:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from imagekit import scratch
+from imagekit import namespaces, scratch
 from imagekit.compose import room
 from imagekit.engines.container import STDERR, STDOUT, Result
 from imagekit.errors import Surroundings
@@ -56,7 +56,7 @@ def _remove(root: Path) -> None:
     shutil.rmtree(root, ignore_errors=True)
 
 
-_ENVIRONMENT = {"PATH": room.PATH, "LC_ALL": "C.UTF-8"}
+_ENVIRONMENT = {"PATH": namespaces.PATH, "LC_ALL": "C.UTF-8"}
 
 
 class Tree:

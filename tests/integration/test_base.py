@@ -54,3 +54,15 @@ def test_interrupted(room: Room, number: signal.Signals) -> None:
     while room.good("build", "tiny") and room.leftovers() and time.monotonic() < ends:
         time.sleep(1)
     assert room.leftovers() == []
+
+
+def test_this_machines_own_apt_is_left_alone(room: Room) -> None:
+    """mmdebstrap ends with an `apt-get update` that forgets its lists: without its configuration, those of this machine."""
+
+    def lists() -> dict[str, int]:
+        return {str(path): path.stat().st_mtime_ns for path in Path("/var/lib/apt/lists").glob("*_*")}
+
+    subprocess.run(["apt-get", "update", "-qq"], check=True)
+    before = lists()
+    room.good("base", "bootstrap", "--suite", "bookworm")
+    assert before and lists() == before
