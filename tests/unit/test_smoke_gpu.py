@@ -9,7 +9,7 @@ import pytest
 
 from imagekit.smoke import clips, ranks
 from imagekit.smoke.check import Failure, Image
-from imagekit.smoke.checks import distributed, gpu_attention, gpu_driver, multi_gpu, nvdec
+from imagekit.smoke.checks import cuda_libraries, distributed, gpu_attention, gpu_driver, multi_gpu, nvdec
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,8 @@ def test_frames_are_read_without_numpy() -> None:
         nvdec.read(b"".join(reversed(frames)), "h264_cuvid")
     with pytest.raises(Failure, match="frames"):
         nvdec.read(b"".join(frames)[:-1000000], "h264_cuvid")
+
+
+@pytest.mark.parametrize(("number", "text"), [(8902, "8.9.2"), (8500, "8.5.0"), (90100, "9.1.0"), (91002, "9.10.2")])
+def test_cudnn_counts_in_two_ways(number: int, text: str) -> None:
+    assert cuda_libraries.cudnn_version(number) == text

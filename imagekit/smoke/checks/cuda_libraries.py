@@ -167,8 +167,13 @@ def _version(path: Path) -> str:
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
     if done.returncode:
         return " (does not load)"
-    number = int(done.stdout)
-    return f" {number // 10000}.{number // 100 % 100}.{number % 100}" if number >= 90000 else f" {number}"
+    return f" {cudnn_version(int(done.stdout))}"
+
+
+def cudnn_version(number: int) -> str:
+    """CUDNN_VERSION of cudnn_version.h: 1000, 100 and 1 times the parts of 8.9.2; 10000 times the first from 9 on."""
+    first = 10000 if number >= 90000 else 1000
+    return f"{number // first}.{number % first // 100}.{number % 100}"
 
 
 CHECK = Check(

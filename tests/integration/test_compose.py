@@ -1,0 +1,205 @@
+"""Images without an engine: the same files as BuildKit makes, the same bytes whoever makes them, loaded everywhere."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import rooms
+import standins
+from rooms import PATIENCE, Room, docker, files_of
+
+TINY = "pytorch:2.4.1-cuda12.1-tiny"
+Built = tuple[Room, "subprocess.CompletedProcess[str]"]
+Composed = tuple[Room, "subprocess.CompletedProcess[str]"]
+
+EXPLAINED = (
+    "opt/venv/lib/python/site-packages/*.dist-info/INSTALLER",  # imagekit here, uv there
+    "opt/venv/lib/python/site-packages/*.dist-info/RECORD",  # has the hash of INSTALLER
+    "opt/venv/lib/python3.11",  # made by both, and listed by each in its own order
+)
+
+
+def _no_docker(room: Room) -> None:
+    """No engine, and no command of one."""
+    room.extra |= {"DOCKER_HOST": "unix:///nowhere.sock", "DOCKER_CONFIG": str(room.folder)}
+
+
+@pytest.fixture(scope="module")
+def composed(built: Built, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Composed:
+    """A room in which tiny was composed, proven and written; `built` only so that the wheels are fetched once."""
+    room = rooms.make(tmp_path_factory.mktemp("composed"), shared)
+    _no_docker(room)
+    return room, room.good(
+        "build", "tiny", "--engine", "compose", "--output", "oci:out", "--output", "archive:tiny.tar"
+    )
+
+
+def layout(folder: Path, tag: str = "2.4.1-cuda12.1-tiny") -> tuple[dict[str, object], dict[str, object]]:
+    """(manifest, config) of a tag in an OCI layout, with every blob compared with its digest."""
+    for blob in (folder / "blobs/sha256").iterdir():
+        assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name
+    entries = json.loads((folder / "index.json").read_text())["manifests"]
+    (digest,) = (e["digest"] for e in entries if e["annotations"]["org.opencontainers.image.ref.name"] == tag)
+    manifest = json.loads((folder / "blobs/sha256" / digest.removeprefix("sha256:")).read_text())
+    config = json.loads((folder / "blobs/sha256" / manifest["config"]["digest"].removeprefix("sha256:")).read_text())
+    return manifest, config
+
+
+def test_an_image_without_an_engine(composed: Composed) -> None:
+    room, done = composed
+    assert "prove    without an engine: namespaces of" in done.stderr and "static  19 pass" in done.stderr
+    manifest, config = layout(room.folder / "out")
+    layers, diff_ids = manifest["layers"], config["rootfs"]["diff_ids"]  # type: ignore[index]
+    assert len(layers) == len(diff_ids) == len(config["history"]) <= 100  # type: ignore[arg-type]
+    for layer, diff_id in zip(layers, diff_ids, strict=True):  # type: ignore[call-overload]
+        blob = (room.folder / "out/blobs/sha256" / layer["digest"].removeprefix("sha256:")).read_bytes()
+        assert len(blob) == layer["size"]
+        assert f"sha256:{hashlib.sha256(gzip.decompress(blob)).hexdigest()}" == diff_id
+    assert done.stdout.strip() in (room.folder / "out/index.json").read_text()
+    assert room.leftovers() == []
+
+
+def test_again_nothing_is_made_and_the_image_is_the_same(composed: Composed) -> None:
+    room, done = composed
+    again = room.good("build", "tiny", "--engine", "compose", "--output", "oci:again")
+    assert again.stdout == done.stdout and "18 reused" in again.stderr
+    assert layout(room.folder / "again") == layout(room.folder / "out")
+
+
+def test_a_package_more_adds_its_layers_and_changes_its_bytecodes(composed: Composed) -> None:
+    room, _ = composed
+    path, name = room.profile("packages: [toolz]\n")
+    room.good("build", path, "--engine", "compose", "--output", "oci:more", "--no-test")
+    before, _ = layout(room.folder / "out")
+    after, config = layout(room.folder / "more", f"2.4.1-cuda12.1-{name}")
+    old = {row["digest"] for row in before["layers"]}  # type: ignore[attr-defined]
+    told = [row["created_by"] for row in config["history"]]  # type: ignore[attr-defined]
+    new = [line for line, row in zip(told, after["layers"], strict=True) if row["digest"] not in old]  # type: ignore[call-overload]
+    assert [line.partition(" 1.")[0] for line in new if "bytecode" not in line] == [
+        "imagekit: toolz",
+        "imagekit: its own files",
+    ]
+    assert len(new) == 3 and "imagekit: bytecode of " in "".join(new)
+
+
+@pytest.fixture(params=["26.1", "20.10"])
+def engine_of_tar(request: pytest.FixtureRequest, composed: Composed) -> Iterator[dict[str, str]]:
+    """The environment of an engine that has loaded the archive."""
+    environment = dict(os.environ)
+    if request.param == "20.10":
+        environment = request.getfixturevalue("old_engine")
+    assert docker("version", "-f", "{{.Server.Version}}", env=environment).startswith(request.param)
+    kept = docker("images", "-q", "--no-trunc", TINY, env=environment)
+    docker("load", "-q", "-i", str(composed[0].folder / "tiny.tar"), env=environment)
+    yield environment
+    docker("rmi", "-f", docker("images", "-q", "--no-trunc", TINY, env=environment), env=environment)
+    if kept:
+        docker("tag", kept, TINY, env=environment)
+
+
+def test_the_archive_loads_and_runs(composed: Composed, built: Built, engine_of_tar: dict[str, str]) -> None:
+    said = docker(
+        "run", "--rm", "--network=none", TINY, "python", "-c", "import tqdm; print(tqdm.__version__)", env=engine_of_tar
+    )
+    assert said and composed[0].lock().package("tqdm").version == said  # type: ignore[union-attr]
+    _, config = layout(composed[0].folder / "out")
+    assert docker("inspect", "-f", "{{json .Config.Env}}", TINY, env=engine_of_tar) == json.dumps(
+        config["config"]["Env"], separators=(",", ":")
+    )  # type: ignore[index]
+
+
+def test_the_same_files_as_buildkit(composed: Composed, built: Built) -> None:
+    """The venv and the image's own files; the system is another run of apt, and is compared by its packages."""
+    kept = built[1].stdout.strip()
+    docker("load", "-q", "-i", str(composed[0].folder / "tiny.tar"))
+    try:
+        ours, theirs = files_of(TINY), files_of(kept)
+    finally:
+        docker("tag", kept, TINY)
+    paths = {path for path in ours.keys() | theirs.keys() if path.startswith(("opt/", "workspace", "cache", "home/"))}
+    different = {path for path in paths if ours.get(path) != theirs.get(path)}
+    assert {path for path in different if not any(Path(path).match(pattern) for pattern in EXPLAINED)} == set()
+    assert len(paths) > 1000
+
+
+def test_what_it_cannot_do_is_said(composed: Composed, tmp_path: Path) -> None:
+    room, _ = composed
+    done = room.run("build", "tiny", "--engine", "compose")
+    assert done.returncode == 2 and "--output oci:DIR" in done.stderr
+    for text in ("oci", "oci:", "engine:x", "floppy:a"):
+        done = room.run("build", "tiny", "--engine", "compose", "--output", text)
+        assert done.returncode == 2 and "is no place for an image" in done.stderr and "resolve" not in done.stderr
+    done = room.run("build", "tiny", "--engine", "classic", "--output", "oci:x")
+    assert done.returncode == 2 and "--output is for --engine compose" in done.stderr
+    (room.folder / "full").mkdir()
+    (room.folder / "full/work").write_text("mine")
+    done = room.run("build", "tiny", "--engine", "compose", "--no-test", "--output", "oci:full")
+    assert done.returncode == 2 and "full is no OCI layout" in done.stderr
+    assert [path.name for path in (room.folder / "full").iterdir()] == ["work"]
+
+
+def test_an_image_that_is_not_proven_is_not_written(composed: Composed) -> None:
+    room, _ = composed
+    path, _ = room.profile("env: {LANG: C}\n")
+    done = room.run("build", path, "--engine", "compose", "--output", "oci:bad")
+    assert done.returncode == 5 and "LANG=C is not UTF-8" in done.stderr and "nothing was written" in done.stderr
+    assert not (room.folder / "bad").exists() and room.leftovers() == []
+
+
+@pytest.fixture(scope="module")
+def stranger() -> Iterator[tuple[str, Path]]:
+    """(name, a folder of theirs) of somebody who is not root and shares no Python with root; with imagekit installed."""
+    if os.getuid():
+        pytest.skip("only root can make another user")
+    name = "imagekit-tester"
+    subprocess.run(["useradd", "--create-home", name], check=True)
+    place = Path(tempfile.mkdtemp(prefix="imagekit-stranger-"))
+    try:
+        place.chmod(0o755)
+        venv = place / "venv"
+        uv = [sys.executable, "-m", "uv"]
+        subprocess.run([*uv, "venv", "-q", "--python", "/usr/bin/python3", str(venv)], check=True)
+        source = Path(__file__).parents[2]
+        subprocess.run([*uv, "pip", "install", "-q", "--python", str(venv / "bin/python"), str(source)], check=True)
+        room = place / "room"
+        room.mkdir()
+        standins.index(place)
+        standins.site_file(room, (place / "simple").as_uri())
+        subprocess.run(["chmod", "-R", "a+rX", str(place)], check=True)
+        shutil.chown(room, name)
+        yield name, room
+    finally:
+        subprocess.run(["userdel", "--remove", name], capture_output=True, check=False)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def test_anybody_can_on_a_machine_without_an_engine(stranger: tuple[str, Path], composed: Composed) -> None:
+    """And the layers of wheels are the same, in another folder, of another user, umask and time zone."""
+    name, room = stranger
+    environment = {
+        "PATH": "/usr/bin:/bin", "HOME": f"/home/{name}", "TZ": "Asia/Tokyo", "LANG": "C", "DOCKER_HOST": "unix:///nowhere.sock",
+        **{key: value for key, value in os.environ.items() if key in ("SSL_CERT_FILE", "PIP_CERT", "RES_OPTIONS", "PIP_INDEX_URL")},
+    }  # fmt: skip
+    script = f"umask 077; cd {room}; exec {room.parent}/venv/bin/imagekit build tiny --engine compose --output oci:out"
+    call = ["setpriv", f"--reuid={name}", f"--regid={name}", "--init-groups", "sh", "-c", script]
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=2 * PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "namespaces of users, mounts" in done.stderr and "static  19 pass" in done.stderr
+    theirs, ours = layout(room / "out"), layout(composed[0].folder / "out")
+    packages = [row["created_by"] for row in ours[1]["history"]]  # type: ignore[attr-defined]
+    blobs = [[row["digest"] for row in one[0]["layers"]] for one in (ours, theirs)]  # type: ignore[attr-defined]
+    wheels = [n for n, line in enumerate(packages) if "distribution packages" not in line and "bytecode" not in line]
+    assert [blobs[0][n] for n in wheels[:-1]] == [blobs[1][n] for n in wheels[:-1]]
+    assert [d for n, d in enumerate(ours[1]["rootfs"]["diff_ids"]) if n] == [
+        d for n, d in enumerate(theirs[1]["rootfs"]["diff_ids"]) if n
+    ]  # type: ignore[index]
