@@ -26,6 +26,9 @@ AGAIN = {408, 429, 500, 502, 503, 504, 522}
 """Replies after which the same is asked again."""
 
 ATTEMPTS = 6
+AUTHORIZED = 3
+"""How often one request asks for a token: the first may end while it is on its way."""
+
 LONGEST = 60.0
 """Seconds that are waited at most before it is asked again, whatever Retry-After says."""
 
@@ -83,7 +86,7 @@ class Wire:
         `path`: from the root of the registry, or a URL that it gave. `scope`: as repository:ml/pytorch:pull,push.
         """
         url = self.at(path)
-        tried, asked_for = 0, False
+        tried, authorized = 0, 0
         while True:
             tried += 1
             try:
@@ -100,13 +103,12 @@ class Wire:
                     ) from None
                 self.wait(_pause(tried, ""))
                 continue
-            if answer.status_code == 401 and not asked_for:
-                asked_for = True  # also in the middle of a push: a token lives for minutes
+            if answer.status_code == 401 and authorized < AUTHORIZED:
+                authorized += 1  # also in the middle of a push: a token lives for minutes
                 tried -= 1
                 self._authorize(answer, scope)
                 continue
             if answer.status_code in AGAIN and answer.status_code not in fine and tried < ATTEMPTS:
-                asked_for = False
                 self.wait(_pause(tried, answer.headers.get("Retry-After", "")))
                 continue
             if answer.status_code < 400 or answer.status_code in fine:
@@ -134,8 +136,6 @@ class Wire:
         patience = (CONNECT, ANSWER + size / SLOWEST)
         opened = body() if callable(body) else None
         try:
-            if opened is not None:
-                whole["Content-Length"] = str(size)
             answer = session.request(
                 method, url, headers=whole, data=opened if callable(body) else body, timeout=patience,
                 allow_redirects=False, stream=stream, verify=self.ca or True, proxies=dict(self.proxies) or None,

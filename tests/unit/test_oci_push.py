@@ -1,0 +1,197 @@
+"""Pushing, with every fault at every request: it ends in the whole image or in one error, and no tag is over a gap."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from registry_double import Fault, Registry, served
+
+from imagekit.errors import Surroundings
+from imagekit.oci import image, registry, wire
+from imagekit.oci.image import Configuration, Image, Stacked
+from imagekit.oci.layer import Layer
+from imagekit.oci.push import push
+from imagekit.oci.registry import Repository
+from imagekit.oci.wire import Wire
+
+
+@pytest.fixture
+def there() -> Iterator[Registry]:
+    with served(Registry()) as made:
+        yield made
+
+
+def target(there: Registry, name: str = "ml/pytorch") -> Repository:
+    return Repository(Wire(there.address, plain=True, find_login=lambda _: None, wait=lambda _: None), name)
+
+
+def made(folder: Path, *contents: bytes) -> Image:
+    folder.mkdir(exist_ok=True)
+    layers = []
+    for number, content in enumerate(contents):
+        path = folder / str(number)
+        path.write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        layers.append(Stacked(Layer(digest, "0" * 64, len(content), len(content), 1), path, f"layer {number}"))
+    return image.make(tuple(layers), Configuration(env={"A": "1"}), 1735689600)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Image:
+    return made(tmp_path / "image", b"one" * 1000, b"two" * 5, b"")
+
+
+def test_everything_is_sent_once_and_the_tag_comes_last(there: Registry, small: Image) -> None:
+    told: list[tuple[int, int]] = []
+    done = push(small, target(there), ["1-cuda", "latest"], progress=lambda *numbers: told.append(numbers))
+    assert len(done.blobs) == 4 and there.whole("ml/pytorch", "1-cuda") and there.whole("ml/pytorch", "latest")
+    assert told[-1] == (done.bytes, done.bytes) and done.bytes == small.size + len(small.config)
+    manifests = [
+        asked.path.rpartition("/")[2] for asked in there.asked if asked.method == "PUT" and "/manifests/" in asked.path
+    ]
+    assert manifests == [small.digest, "1-cuda", "latest"]
+    assert target(there).manifest("1-cuda")[0] == small.manifest
+    assert target(there).read(small.id) == small.config
+
+
+def test_what_is_there_is_not_sent(there: Registry, small: Image, tmp_path: Path) -> None:
+    push(small, target(there), ["a"])
+    newer = made(tmp_path / "newer", b"one" * 1000, b"two" * 5, b"", b"one layer more")
+    before = len(there.asked)
+    done = push(newer, target(there), ["a"])
+    assert len(done.blobs) == 2 and done.there == 3  # the layer and the config
+    assert sum(asked.method == "PUT" and "/uploads/" in asked.path for asked in there.asked[before:]) == 2
+
+
+@pytest.mark.parametrize(("answer", "mounted"), [(201, 4), (202, 0), (405, 0), (404, 0)])
+def test_what_another_repository_has_is_mounted(there: Registry, small: Image, answer: int, mounted: int) -> None:
+    push(small, target(there, "ml/other"), [])
+    there.mounts = answer
+    done = push(small, target(there), ["a"], mount_from=["ml/empty", "ml/other"])
+    assert done.mounted == mounted and len(done.blobs) == 4 - mounted and there.whole("ml/pytorch", "a")
+    assert there.uploads == {}, "uploads that a mount began are given up"
+
+
+FAULTS = [
+    *(Fault("status", code) for code in (408, 429, 500, 502, 503, 504)),
+    Fault("status", 429, (("Retry-After", "1"),)), Fault("status", 503, (("Retry-After", "Fri, 31 Dec 1999 23:59:59 GMT"),)),
+    Fault("before"), Fault("middle"), Fault("after"), Fault("truncated"), Fault("wrong digest"), Fault("lie"), Fault("expired"),
+]  # fmt: skip
+REQUESTS = 16
+"""Of the push of one image of four blobs and one tag, at least: see the test that counts them."""
+
+
+@pytest.mark.parametrize(
+    "fault", FAULTS, ids=lambda fault: f"{fault.kind} {fault.status or ''}{'+' if fault.headers else ''}"
+)
+def test_one_fault_at_any_request(small: Image, fault: Fault) -> None:
+    for number in range(REQUESTS):
+        with served(
+            Registry(fault=lambda asked, n=number: fault if asked.number == n else None, token=fault.kind == "expired")
+        ) as there:
+            try:
+                push(small, target(there), ["a"])
+                assert there.tags["ml/pytorch"]["a"] == small.digest
+            except Surroundings as error:
+                assert fault.kind == "wrong digest", (number, error)
+            assert there.whole("ml/pytorch", "a"), number
+
+
+@pytest.mark.parametrize(
+    "fault", [fault for fault in FAULTS if fault.kind not in ("lie", "expired")], ids=lambda fault: fault.kind
+)
+def test_a_fault_that_stays(small: Image, fault: Fault) -> None:
+    """From some request on nothing works any more: an error, and no tag."""
+    for number in range(0, REQUESTS, 4):
+        with served(Registry(fault=lambda asked, n=number: fault if asked.number >= n else None)) as there:
+            try:
+                push(small, target(there), ["a"])
+            except Surroundings as error:
+                assert "\n" not in error.message and len(str(error)) < 600
+            assert there.whole("ml/pytorch", "a"), number
+
+
+def test_a_push_has_at_least_the_requests_that_are_tried(there: Registry, small: Image) -> None:
+    push(small, target(there), ["a"])
+    assert len(there.asked) >= REQUESTS
+
+
+def test_many_pushes_with_many_faults(tmp_path: Path) -> None:
+    """A fifth of all requests goes wrong."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    kinds = [fault for fault in FAULTS if fault.kind not in ("expired", "wrong digest")]
+    with served(Registry(token=True)) as there:
+        there.fault = lambda _: chance.choice(kinds) if chance.random() < 0.2 else None
+        fine = 0
+        for number in range(100):
+            contents = [chance.randbytes(chance.randrange(3000)) for _ in range(chance.randrange(1, 5))]
+            one = made(tmp_path / str(number), *contents)
+            try:
+                push(one, target(there), [f"t{number}"])
+                fine += 1
+                assert there.tags["ml/pytorch"][f"t{number}"] == one.digest
+            except Surroundings:
+                pass
+            assert there.whole("ml/pytorch", f"t{number}")
+        assert fine > 50
+
+
+@pytest.fixture
+def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "WHOLE", 1000)
+    monkeypatch.setattr(registry, "CHUNK", 700)
+
+
+@pytest.mark.parametrize("kind", ["before", "middle", "after", "status"])
+def test_a_large_blob_goes_on_where_it_broke(in_pieces: None, tmp_path: Path, kind: str) -> None:
+    one = made(tmp_path / "image", bytes(range(256)) * 20)
+    for number in range(14):
+        with served(Registry(fault=lambda a, n=number: Fault(kind, 503) if a.number == n else None)) as there:
+            push(one, target(there), ["a"])
+            assert there.tags["ml/pytorch"]["a"] == one.digest and there.whole("ml/pytorch", "a")
+            sent = sum(int(a.headers.get("Content-Length") or 0) for a in there.asked if a.method == "PATCH")
+            assert sent <= 256 * 20 + 2 * 700, "at most a piece or two is sent again"
+
+
+def test_the_login_is_asked_for_once_and_a_token_for_each_scope(small: Image) -> None:
+    with served(Registry(token=True)) as there:
+        logins: list[str] = []
+        mine = Wire(there.address, plain=True, find_login=lambda host: logins.append(host), wait=lambda _: None)  # type: ignore[func-returns-value]
+        push(small, Repository(mine, "ml/pytorch"), ["a"])
+        assert logins == [there.address]
+        scopes = {asked.path.partition("scope=")[2] for asked in there.asked if asked.path.startswith("/token")}
+        assert scopes == {"repository%3Aml%2Fpytorch%3Apull", "repository%3Aml%2Fpytorch%3Apull%2Cpush"}
+
+
+@pytest.mark.parametrize(("location", "says"), [
+    ("http://169.254.169.254/latest", "another host"), ("http://registry.example:1/x", "another host"),
+    ("https://elsewhere.example/v2/x", "another host"),
+])  # fmt: skip
+def test_an_upload_goes_to_no_other_host(there: Registry, small: Image, location: str, says: str) -> None:
+    there.fault = lambda a: Fault("status", 202, (("Location", location),)) if a.method == "POST" else None
+    with pytest.raises(Surroundings, match=says):
+        push(small, target(there), ["a"])
+    assert there.tags.get("ml/pytorch", {}) == {}
+
+
+def test_retry_after_is_heeded_and_bounded() -> None:
+    assert wire._pause(1, "7") == 7.0
+    assert wire._pause(1, "999999") == wire.LONGEST
+    assert 0.8 <= wire._pause(1, "") <= 1.2 and wire._pause(9, "") <= 1.2 * 16
+    assert wire._pause(1, "Fri, 31 Dec 1999 23:59:59 GMT") <= 1.2  # gone by
+    assert wire._pause(1, "soon") <= 1.2
+
+
+def test_a_challenge_is_read_as_it_is_written() -> None:
+    text = 'realm="https://auth.example/token?a=b,c",service="re\\"g", scope=repository:x:pull'
+    assert wire._fields(text) == {
+        "realm": "https://auth.example/token?a=b,c",
+        "service": 're"g',
+        "scope": "repository:x:pull",
+    }
