@@ -56,13 +56,15 @@ def build(
         )
         new = _record(profile_tag, context, lock, image, base)
         names = tag.names(lock, site.settings.tags, new.key, new.created)
-        report = _proven(image, replace(wish, scope=new.scope), say) if prove else None
-        if report:
-            new = new.model_copy(update={"proven": pipeline.today()})
-        else:
+        known = "" if wish.fresh else _known(image)
+        report = _proven(image, replace(wish, scope=new.scope), say) if prove and not known else None
+        if not prove:
             say("prove", "not run (--no-test)")
+        elif known:
+            say("prove", f"the very same image was proven on {known}; --fresh proves it again")
+        new = new.model_copy(update={"proven": known or (pipeline.today() if report else "")})
         for output in wanted:
-            outputs.write(image, output, names, say)
+            outputs.write(image, output, names, site, say)
         record.save(new)
     return Done(image, names, new, report, time.monotonic() - started)
 
@@ -109,6 +111,11 @@ def _proven(image: Image, wish: runner.Wish, say: Say) -> reports.Report:
         details = [*reports.failures(report), "", "nothing was written"]
         raise NotProven("the image is not proven", details=details, hint="--no-test writes it as it is")
     return report
+
+
+def _known(image: Image) -> str:
+    """The day, yyyymmdd, of an earlier proof of this image on this machine: its id is the hash of all that is in it."""
+    return max((kept.proven for kept in record.of_image(image.id)), default="")
 
 
 def _record(profile_tag: str, context: Context, lock: Lock, image: Image, base: system.System) -> Record:

@@ -18,7 +18,12 @@ from imagekit.cli.options import arguments, engine_option, locking, parse_lockin
 @click.option("--require-gpu", is_flag=True, help="A GPU check that cannot run is a failure.")
 @click.option("--fresh", is_flag=True, help="The proof takes nothing over from an earlier one.")
 @engine_option
-@click.option("--output", multiple=True, metavar="WHERE", help="compose: oci:DIR, archive:FILE or engine; may repeat.")
+@click.option(
+    "--output",
+    multiple=True,
+    metavar="WHERE",
+    help="compose: oci:DIR, archive:FILE, engine, or registry:HOST/REPOSITORY; may repeat.",
+)
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Builds side by side; default: one per two CPUs.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
 def command(profiles: tuple[str, ...], jobs: int | None, **options: Any) -> None:

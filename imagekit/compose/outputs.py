@@ -9,11 +9,17 @@ from pathlib import Path
 
 from imagekit import amounts, scratch
 from imagekit.errors import UsageError
-from imagekit.oci import layout
+from imagekit.oci import connect, layout, push
+from imagekit.oci import reference as references
 from imagekit.oci.image import Image
+from imagekit.oci.reference import Reference
+from imagekit.site import Site
 from imagekit.tag import Names
 
-KINDS = ("oci", "archive", "engine")
+KINDS = ("oci", "archive", "engine", "registry")
+
+
+HINT = "oci:DIR, archive:FILE, engine, or registry:HOST/REPOSITORY"
 
 
 @dataclass(frozen=True)
@@ -24,14 +30,16 @@ class Output:
 
 
 def parse(text: str) -> Output:
-    """oci:DIR | archive:FILE | engine. Raises UsageError."""
+    """oci:DIR | archive:FILE | engine | registry:HOST/REPOSITORY[:TAG]. Raises UsageError."""
     kind, _, place = text.partition(":")
     if kind not in KINDS or bool(place) == (kind == "engine"):
-        raise UsageError(f"--output {text!r} is no place for an image", hint="oci:DIR, archive:FILE, or engine")
+        raise UsageError(f"--output {text!r} is no place for an image", hint=HINT)
+    if kind == "registry" and references.parse(place).digest:
+        raise UsageError(f"--output {text!r}: nobody chooses a digest", hint=HINT)
     return Output(kind, place)
 
 
-def write(image: Image, output: Output, names: Names, say: Callable[[str, str], None]) -> None:
+def write(image: Image, output: Output, names: Names, site: Site, say: Callable[[str, str], None]) -> None:
     """Raises Surroundings where it cannot be written."""
     tags = [*names.moving, names.immutable]
     if output.kind == "oci":
@@ -40,6 +48,8 @@ def write(image: Image, output: Output, names: Names, say: Callable[[str, str], 
     elif output.kind == "archive":
         layout.archive(image, Path(output.place), tags)
         say("output", f"archive:{output.place}  {amounts.size(Path(output.place).stat().st_size)}")
+    elif output.kind == "registry":
+        _push(image, references.parse(output.place), names, site, say)
     else:
         _load(image, tags, say)
 
@@ -54,3 +64,16 @@ def _load(image: Image, tags: list[str], say: Callable[[str, str], None]) -> Non
         engine.load(path)
     for name in tags:
         say("tag" if name == tags[0] else "", name)
+
+
+def _push(image: Image, target: Reference, names: Names, site: Site, say: Callable[[str, str], None]) -> None:
+    """Under the tag of the reference, else under those of the image: the one that never moves first."""
+    own = [name.rpartition(":")[2] for name in (names.immutable, *names.moving)]
+    tags = [target.tag] if target.tag else own
+    proxy = site.proxy_for(f"https://{target.host}/")
+    there = connect.to(target, site.ca, {"http": proxy, "https": proxy} if proxy else None)
+    done = push.push(image, there, tags, progress=lambda sent, of: say("~", f"push {sent * 100 // max(of, 1)}%"))
+    told = f"{amounts.size(done.bytes)} sent" + (f", {done.there + done.mounted} blobs there" if done.there else "")
+    say("push", f"{target.host}/{target.repository}@{image.digest[:19]}  {told}")
+    for tag in tags:
+        say("", f"{target.host}/{target.repository}:{tag}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import json
@@ -14,7 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import registries
 import rooms
+import samples
 import standins
 from rooms import PATIENCE, Room, docker, files_of
 
@@ -132,11 +135,67 @@ def test_the_same_files_as_buildkit(composed: Composed, built: Built) -> None:
     assert len(paths) > 1000
 
 
+def blobs(folder: Path) -> set[str]:
+    return {path.parent.name for path in (folder / "data").rglob("_layers/sha256/*/link")}
+
+
+def test_a_registry_gets_what_it_lacks_and_an_engine_runs_it(composed: Composed, tmp_path: Path) -> None:
+    room, done = composed
+    with registries.served(tmp_path / "registry") as host:
+        name = f"{host}/ml/pytorch"
+        first = room.good("build", "tiny", "--engine", "compose", "--output", f"registry:{name}")
+        assert first.stdout == done.stdout and "the very same image was proven" in first.stderr
+        again = room.good("build", "tiny", "--engine", "compose", "--output", f"registry:{name}")
+        assert " 0 B sent, 13 blobs there" in again.stderr
+        before = blobs(tmp_path / "registry")
+        path, _ = room.profile("packages: [toolz]\n")
+        room.good("build", path, "--engine", "compose", "--no-test", "--output", f"registry:{name}")
+        assert len(blobs(tmp_path / "registry") - before) == 4  # its layer, its bytecode's, our own files, the config
+        tag = f"{name}:2.4.1-cuda12.1-tiny"
+        try:
+            docker("pull", "-q", tag)
+            assert docker("inspect", "-f", "{{index .RepoDigests 0}}", tag) == f"{name}@{done.stdout.strip()}"
+            assert docker("run", "--rm", "--network=none", tag, "python", "-c", "import six; print(six.PY3)") == "True"
+        finally:
+            subprocess.run(["docker", "rmi", "-f", tag], capture_output=True, check=False)
+
+
+def test_a_registry_with_a_login_and_a_private_ca(composed: Composed, tmp_path: Path) -> None:
+    room, _ = composed
+    mine = rooms.make(tmp_path, room.index.parent)
+    _no_docker(mine)
+    shutil.copytree(room.folder / "locks", tmp_path / "locks")
+    certificate, key = samples.certificate(tmp_path, "127.0.0.1")
+    with registries.served(tmp_path / "registry", login=True, tls=(certificate, key)) as host:
+        call = ("build", "tiny", "--engine", "compose", "--no-test", "--output", f"registry:{host}/ml/pytorch:mine")
+        untrusted = mine.run(*call)
+        assert untrusted.returncode == 4 and "is not trusted" in untrusted.stderr and "tls.ca" in untrusted.stderr
+        trust(mine, certificate)
+        unknown = mine.run(*call)
+        assert unknown.returncode == 4 and f"docker login {host}" in unknown.stderr
+        for password, code in (("wrong", 4), (registries.LOGIN[1], 0)):
+            text = base64.b64encode(f"{registries.LOGIN[0]}:{password}".encode()).decode()
+            (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": text}}}))
+            said = mine.run(*call)
+            assert said.returncode == code and registries.LOGIN[1] not in said.stderr, said.stderr
+        assert f"{host}/ml/pytorch:mine" in said.stderr
+    down = mine.run(*call)
+    assert down.returncode == 4 and "broke off" in down.stderr and "Traceback" not in down.stderr
+
+
+def trust(room: Room, certificate: Path) -> None:
+    """This machine's own bundle with one certificate more, as a company's machine has it."""
+    bundle = room.folder / "bundle.pem"
+    own = os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt"
+    bundle.write_text(Path(own).read_text() + certificate.read_text())
+    room.extra["SSL_CERT_FILE"] = str(bundle)
+
+
 def test_what_it_cannot_do_is_said(composed: Composed, tmp_path: Path) -> None:
     room, _ = composed
     done = room.run("build", "tiny", "--engine", "compose")
     assert done.returncode == 2 and "--output oci:DIR" in done.stderr
-    for text in ("oci", "oci:", "engine:x", "floppy:a"):
+    for text in ("oci", "oci:", "engine:x", "floppy:a", "registry:"):
         done = room.run("build", "tiny", "--engine", "compose", "--output", text)
         assert done.returncode == 2 and "is no place for an image" in done.stderr and "resolve" not in done.stderr
     done = room.run("build", "tiny", "--engine", "classic", "--output", "oci:x")

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from rooms import PATIENCE, Room, docker
+import registries
+from rooms import Room, docker
 
 from imagekit.lock.model import Lock
 
 PORT = 5917
-CONFIG = """version: 0.1
-log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: {folder}}}, delete: {{enabled: true}}}}
-http: {{addr: 127.0.0.1:{port}}}
-"""
 
 
 @dataclass
 class Registry:
     name: str
     """Of the base: host:port/repository:tag."""
-    process: subprocess.Popen[bytes]
+    serving: contextlib.ExitStack
 
     def push(self, *lines: str) -> str:
         """Make an image of Dockerfile lines the one that the tag names; its digest. No image stays in the engine."""
@@ -40,25 +34,15 @@ class Registry:
         return digest
 
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(PATIENCE)
+        self.serving.close()
 
 
 @pytest.fixture
 def registry(engine: object, built: object, tmp_path: Path) -> Iterator[Registry]:
-    config = tmp_path / "registry.yaml"
-    config.write_text(CONFIG.format(folder=tmp_path / "registry", port=PORT))
-    process = subprocess.Popen(["docker-registry", "serve", str(config)], stderr=subprocess.DEVNULL)
-    made = Registry(f"127.0.0.1:{PORT}/team/base:1", process)
+    serving = contextlib.ExitStack()
+    serving.enter_context(registries.served(tmp_path / "registry", PORT))
+    made = Registry(f"127.0.0.1:{PORT}/team/base:1", serving)
     try:
-        ends = time.monotonic() + PATIENCE
-        while True:
-            assert process.poll() is None and time.monotonic() < ends
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/v2/", timeout=5).close()
-                break
-            except urllib.error.URLError:
-                time.sleep(0.05)
         yield made
     finally:
         made.stop()

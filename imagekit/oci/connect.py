@@ -1,0 +1,39 @@
+"""A repository by its name: over TLS, and without it only on this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+
+import requests
+
+from imagekit.oci.reference import Reference
+from imagekit.oci.registry import Repository
+from imagekit.oci.wire import CONNECT, Wire
+
+
+def to(reference: Reference, ca: str = "", proxies: Mapping[str, str] | None = None) -> Repository:
+    """`ca`: path of a CA bundle; `proxies`: scheme -> address, those that apply to this host."""
+    plain = loopback(reference.host) and _speaks_plainly(reference.host)
+    return Repository(Wire(reference.host, plain=plain, ca=ca, proxies=proxies or {}), reference.repository)
+
+
+def loopback(host: str) -> bool:
+    name = host.rpartition(":")[0] if host.count(":") == 1 or host.startswith("[") and "]:" in host else host
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _speaks_plainly(host: str) -> bool:
+    """Whether what listens on this machine answers without TLS. A server with TLS answers 400, or not at all."""
+    session = requests.Session()
+    session.trust_env = False
+    try:
+        with session.get(f"http://{host}/v2/", timeout=CONNECT, allow_redirects=False, stream=True) as answer:
+            return answer.status_code != 400
+    except requests.RequestException:
+        return False
