@@ -19,7 +19,7 @@ from imagekit.lock.model import Lock
 from imagekit.locking import Say
 from imagekit.oci.archive import content, members
 from imagekit.oci.image import Image
-from imagekit.oci.kept import Kept, kept
+from imagekit.oci.kept import LIMIT, Kept, kept
 from imagekit.plan import group_of
 from imagekit.profile import Profile
 from imagekit.proof import runner
@@ -44,6 +44,8 @@ def build(
     started = time.monotonic()
     profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
     shelf = kept()
+    shelf.trim(LIMIT)
+    system.trim(shelf)
     with pipeline.build_lock(profile_tag, say), shelf.in_use():
         context = pipeline.rendered(profile, lock, dialect="classic")
         rows = _wheels(context, lock, site, shelf, say)

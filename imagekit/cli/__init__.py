@@ -37,6 +37,7 @@ GROUPS = {
     "Housekeeping": {
         "site": "Show which indexes, CA and registry apply, and from where.",
         "base": "Make a base image from distribution packages.",
+        "cache": "What is kept to be quick: list, prune, verify.",
         "schema": "JSON Schema of profiles, overlays and site files.",
         "completion": "Completion of commands and profiles for a shell.",
     },

@@ -31,6 +31,9 @@ from imagekit.site import Site
 FRESH = 24 * 3600
 """Seconds for which the packages of a distribution are taken to be the newest."""
 
+UNUSED = 7 * 24 * 3600
+"""Seconds after which the root of a system goes."""
+
 LEVEL = 6
 """Of gzip. The only layer that zlib compresses: another zlib gives another blob of the same tar."""
 
@@ -140,6 +143,13 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def trim(shelf: Kept) -> None:
+    """Remove roots and notes that nobody has used for `UNUSED`: systems move with their distribution."""
+    for place in (*shelf.folder.glob("roots/*"), *shelf.folder.glob("systems/*.json")):
+        if time.time() - place.stat().st_mtime > UNUSED:
+            shutil.rmtree(place) if place.is_dir() else place.unlink()
+
+
 def unpacked(system: System, shelf: Kept) -> Path:
     """The root of a system as a folder, to run its interpreter in. It is kept beside the layers."""
     root = shelf.folder / "roots" / system.stacked.layer.diff_id
@@ -155,4 +165,5 @@ def unpacked(system: System, shelf: Kept) -> Path:
                 if not root.is_dir():
                     raise
                 shutil.rmtree(target, ignore_errors=True)
+    os.utime(root)
     return root

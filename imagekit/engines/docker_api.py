@@ -166,6 +166,10 @@ class Engine:
         finally:
             api.close()
 
+    def build_cache(self) -> int:
+        """Bytes."""
+        return sum(int(row.get("Size", 0)) for row in self.client.df().get("BuildCache") or [] if not row.get("Shared"))
+
     def has_gpu(self) -> bool:
         """Whether the engine can hand a GPU to a container: it knows a runtime or a device driver for it."""
         info = self.client.info()

@@ -26,6 +26,10 @@ Made = tuple[Layer, Path]
 """A layer and its blob."""
 
 
+LIMIT = 40 * 1024**3
+"""Bytes of layers that are kept; those used longest ago go first."""
+
+
 class Kept:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -75,35 +79,50 @@ class Kept:
             fcntl.flock(file, fcntl.LOCK_SH)
             yield
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether no build uses the layers; while this lasts none begins to."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+    def used(self) -> dict[str, float]:
+        """Digest -> when a layer was used last, seconds since the epoch; only of those that a key stands for."""
+        found: dict[str, float] = {}
+        for path in self._keys.glob("*.json"):
+            name = _digest(path)
+            found[name] = max(found.get(name, 0.0), path.stat().st_mtime)
+        return found
+
+    def forget(self, digest: str) -> None:
+        """Remove a layer and all keys that stand for it."""
+        for path in self._keys.glob("*.json"):
+            if _digest(path) == digest:
+                path.unlink()
+        (self._blobs / digest).unlink(missing_ok=True)
+
     def trim(self, limit: int) -> int:
         """Remove the layers used longest ago until `limit` bytes are left at most; the bytes removed.
 
         Nothing is removed while a build uses them.
         """
-        if not self.folder.is_dir():
-            return 0
-        with (self.folder / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return 0
-            return self._trim(limit)
+        with self.alone() as free:
+            return self._trim(limit) if free and self._blobs.is_dir() else 0
 
     def _trim(self, limit: int) -> int:
         sizes = {path.name: path.stat().st_size for path in self._blobs.glob("*")}
-        oldest_first = sorted(self._keys.glob("*.json"), key=lambda path: path.stat().st_mtime)
-        blobs = {path: _digest(path) for path in oldest_first}
-        left = sum(sizes.get(name, 0) for name in set(blobs.values()))
-        for path in oldest_first:
-            if left <= limit:
+        used, left, removed = self.used(), sum(sizes.values()), 0
+        for name in sorted(sizes, key=lambda name: used.get(name, 0.0)):
+            if name in used and left - removed <= limit:
                 break
-            path.unlink()
-            name = blobs.pop(path)
-            left -= sizes.get(name, 0) if name not in blobs.values() else 0
-        going = sizes.keys() - set(blobs.values())
-        for name in going:
-            (self._blobs / name).unlink()
-        return sum(sizes[name] for name in going)
+            self.forget(name)
+            removed += sizes[name]
+        return removed
 
     def verify(self) -> list[str]:
         """Read every layer; the digests of those that are damaged, which are removed."""

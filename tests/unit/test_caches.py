@@ -1,0 +1,82 @@
+"""What is kept on this machine: shown, shrunk by age, compared with its hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from imagekit import caches
+from imagekit.cli import imagekit
+from imagekit.errors import UsageError
+from imagekit.oci.kept import kept
+from imagekit.oci.layer import Layer
+from imagekit.wheels import store
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nowhere.sock")
+    return tmp_path / "imagekit"
+
+
+def wheel(data: bytes, used: float) -> Path:
+    path = store().add("x-1-py3-none-any.whl", hashlib.sha256(data).hexdigest(), lambda: data)
+    os.utime(path, (used, used))
+    return path
+
+
+def layer(data: bytes, used: float) -> Path:
+    digest = hashlib.sha256(data).hexdigest()
+    _, blob = kept().take(digest, lambda out: (out.write(data), Layer(digest, digest, len(data), len(data), 1))[1])
+    os.utime(kept().folder / f"keys/{digest}.json", (used, used))
+    return blob
+
+
+def test_the_oldest_goes_first_whatever_it_is(place: Path) -> None:
+    old, middle, new = wheel(b"a" * 100, 1), layer(b"b" * 100, 2), wheel(b"c" * 100, 3)
+    assert caches.prune(200) == 100
+    assert [path.exists() for path in (old, middle, new)] == [False, True, True]
+    assert caches.prune(0) == 200
+    assert caches.kinds() == []
+
+
+def test_layers_in_use_stay(place: Path) -> None:
+    first, second = layer(b"b" * 100, 1), wheel(b"c" * 100, 2)
+    with kept().in_use():
+        assert caches.prune(0) == 100
+    assert first.exists() and not second.exists()
+
+
+def test_damaged_ones_are_named_and_gone(place: Path) -> None:
+    good, bad = wheel(b"good", 1), wheel(b"bad", 2)
+    bad.write_bytes(b"BAD")
+    done = CliRunner().invoke(imagekit, ["cache", "verify"])
+    assert done.exit_code != 0 and good.exists() and not bad.exists()
+    assert CliRunner().invoke(imagekit, ["cache", "verify"]).output == "all are what they were\n"
+
+
+def test_the_list(place: Path) -> None:
+    wheel(b"w" * 2000, 1)
+    layer(b"l" * 3000, 1)
+    (place / "logs").mkdir()
+    (place / "logs/x.log").write_text("x" * 10)
+    rows = {row.name: (row.count, row.size) for row in caches.kinds()}
+    assert rows == {"wheels": (1, 2000), "layers": (1, 3000), "logs": (1, 10)}
+    said = CliRunner().invoke(imagekit, ["cache"]).output
+    assert "wheels       2 kB       1  files of packages" in said and "\nengine" not in said
+
+
+@pytest.mark.parametrize(("text", "count"), [("20GB", 20 * 10**9), ("1.5 MB", 1_500_000), ("0", 0), ("7k", 7000)])
+def test_sizes(text: str, count: int) -> None:
+    assert caches.amount(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "20", "x", "-1GB", "1XB", "1e3GB"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(UsageError, match="no size"):
+        caches.amount(text)
