@@ -16,6 +16,9 @@ from imagekit.compat import facts
 from imagekit.errors import Surroundings, UsageError
 from imagekit.plan import GROUPS
 
+OWN = "imagekit: its own files"
+"""The last layer of a composed image."""
+
 LOCK = "/opt/imagekit/lock.json"
 RECORDS = "/opt/imagekit/record"
 
@@ -245,7 +248,8 @@ def _layers(history: list[dict[str, Any]], groups: list[str]) -> tuple[tuple[Lay
     """Layers with a name, and how many come after imagekit's own last instruction (CMD)."""
     made = [(str(entry.get("CreatedBy") or ""), int(entry.get("Size") or 0)) for entry in history]
     waiting = list(groups)
-    layers, ours, last = [], 0, max((i for i, (by, _) in enumerate(made) if groups and '["python"]' in by), default=-1)
+    last = max((i for i, (by, _) in enumerate(made) if groups and ('["python"]' in by or by == OWN)), default=-1)
+    layers, ours = list[Layer](), 0
     for number, (by, count) in enumerate(made):
         if not count:
             if "COPY /layer/ /" in by and waiting:
@@ -261,6 +265,8 @@ def _layers(history: list[dict[str, Any]], groups: list[str]) -> tuple[tuple[Lay
 
 def _name(by: str, number: int, waiting: list[str]) -> str:
     """What one of our layers holds; `waiting`: the groups of wheels that are still to come."""
+    if by.startswith("imagekit: "):
+        return by.removeprefix("imagekit: ")
     if "COPY /layer/ /" in by and waiting:
         return f"wheels: {waiting.pop(0)}"
     known = {

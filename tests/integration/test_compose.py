@@ -147,6 +147,12 @@ def test_a_registry_gets_what_it_lacks_and_an_engine_runs_it(composed: Composed,
         assert first.stdout == done.stdout and "the very same image was proven" in first.stderr
         again = room.good("build", "tiny", "--engine", "compose", "--output", f"registry:{name}")
         assert " 0 B sent, 13 blobs there" in again.stderr
+        said = room.good("inspect", "--remote", f"{name}:2.4.1-cuda12.1-tiny", "--json").stdout
+        found = json.loads(said)
+        assert found["ours"] and found["labels"]["profile"] == "tiny" and "six" in found["packages"]
+        assert [row["name"] for row in found["layers"]][-1] == "its own files" and found["on_top"] == 0
+        gone = room.run("inspect", "--remote", f"{name}:nothing")
+        assert gone.returncode == 2 and "has no image" in gone.stderr
         before = blobs(tmp_path / "registry")
         path, _ = room.profile("packages: [toolz]\n")
         room.good("build", path, "--engine", "compose", "--no-test", "--output", f"registry:{name}")
