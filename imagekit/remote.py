@@ -1,4 +1,4 @@
-"""An image in a registry, asked without pulling it: its manifest, its config, and the one small layer that tells of it."""
+"""An image in a registry, asked without pulling it: manifest, config, and the one small layer that tells of it."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Remote:
         self._manifest: dict[str, Any] = {}
         self._config: dict[str, Any] = {}
 
-    def image(self, _: str) -> dict[str, Any] | None:
-        """In the form of `docker inspect`; None where the registry has no such image."""
+    def image(self, _: str) -> dict[str, Any]:
+        """In the form of `docker inspect`. Raises UsageError where the registry has no such image."""
         name = self._reference.digest or self._reference.tag or "latest"
         try:
             content, _kind = self._there.manifest(name)
         except Refused as error:
             if error.status == 404:
-                return None
+                raise UsageError(f"{self._reference.host} has no image {self._reference}") from None
             raise
         self._manifest = _for_amd64(self._there, content)
         try:
@@ -48,8 +48,9 @@ class Remote:
             self._config = json.loads(self._there.read(config["digest"]))
             layers = self._manifest["layers"]
             return {
-                "Id": config["digest"], "Config": self._config.get("config") or {}, "Created": self._config.get("created", ""),
-                "RepoTags": [], "RepoDigests": [str(self._reference)], "Size": sum(int(row["size"]) for row in layers),
+                "Id": config["digest"], "Config": self._config.get("config") or {}, "RepoTags": [],
+                "RepoDigests": [str(self._reference)], "Created": self._config.get("created", ""),
+                "Size": sum(int(row["size"]) for row in layers),
             }  # fmt: skip
         except (ValueError, KeyError, TypeError):
             raise Surroundings(f"{self._reference} is no image that can be read") from None

@@ -14,14 +14,9 @@ import click
 @click.option("--overlay", multiple=True, metavar="FILE", help="The overlay of a profile's image; may repeat.")
 @click.option("--site", metavar="FILE", help="Site file.")
 def command(
-    image_or_profile: str,
-    remote: bool,
-    packages: bool,
-    layers: bool,
-    as_json: bool,
-    overlay: tuple[str, ...],
+    image_or_profile: str, remote: bool, packages: bool, layers: bool, as_json: bool, overlay: tuple[str, ...],
     site: str | None,
-) -> None:
+) -> None:  # fmt: skip
     """Tell what an image is, without starting it. A name with `:`, `/` or `@` is an image, else a profile.
 
     With --remote it is asked of its registry and not pulled; sizes are compressed then.
