@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit import amounts, scratch
-from imagekit.errors import UsageError
+from imagekit.errors import Surroundings, UsageError
 from imagekit.oci import connect, layout, push
 from imagekit.oci import reference as references
 from imagekit.oci.image import Image
@@ -58,10 +58,18 @@ def _load(image: Image, tags: list[str], say: Callable[[str, str], None]) -> Non
     from imagekit.engines.docker_api import Engine
 
     engine = Engine()
+    held = engine.holds([f"sha256:{one.layer.diff_id}" for one in image.layers])
     with scratch.folder("load") as place, contextlib.closing(engine.client):
         path = place / "image.tar"
-        layout.archive(image, path, tags)
-        engine.load(path)
+        layout.archive(image, path, tags, held=held)
+        try:
+            engine.load(path)
+        except Surroundings:
+            if not held:
+                raise
+            layout.archive(image, path, tags)  # what it held is gone: somebody removed an image just now
+            engine.load(path)
+    say("load", f"{len(image.layers) - held} of {len(image.layers)} layers; the engine had the others")
     for name in tags:
         say("tag" if name == tags[0] else "", name)
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,16 @@ class Engine:
             raise Surroundings(f"the engine could not load the image: {error}") from None
         finally:
             api.close()
+
+    def holds(self, diff_ids: Sequence[str]) -> int:
+        """How many of the lowest layers an image here has too, in the same order."""
+        most = 0
+        for row in self.client.api.images():
+            details = self.image(row["Id"])  # None where it was removed just now
+            theirs = ((details or {}).get("RootFS") or {}).get("Layers") or []
+            same = next((n for n, (a, b) in enumerate(zip(diff_ids, theirs, strict=False)) if a != b), None)
+            most = max(most, min(len(diff_ids), len(theirs)) if same is None else same)
+        return most
 
     def build_cache(self) -> int:
         """Bytes."""

@@ -39,8 +39,11 @@ def write(image: Image, folder: Path, names: Sequence[str]) -> None:
         raise Surroundings(f"{folder} cannot be written: {error.strerror}") from None
 
 
-def archive(image: Image, path: Path, names: Sequence[str]) -> None:
-    """One tar, uncompressed (its layers are). `names`: references that Docker gives it (`pytorch:2.4.1-cuda12.1`)."""
+def archive(image: Image, path: Path, names: Sequence[str], *, held: int = 0) -> None:
+    """One tar, uncompressed (its layers are). `names`: references that Docker gives it (`pytorch:2.4.1-cuda12.1`).
+
+    `held`: how many of the lowest layers are left out, for an engine that has them on top of each other.
+    """
     tags = [name.rpartition(":")[2] for name in names]
     docker = [{
         "Config": _blob(image.id), "RepoTags": list(names),
@@ -55,7 +58,7 @@ def archive(image: Image, path: Path, names: Sequence[str]) -> None:
         with beside.open("xb") as out:
             for folder in ("blobs", "blobs/sha256"):
                 out.write(tar.header(tar.Entry(folder, tar.DIRECTORY, 0o755)))
-            for one in {one.layer.digest: one for one in image.layers}.values():
+            for one in {one.layer.digest: one for one in image.layers[held:]}.values():
                 with one.path.open("rb") as stream:
                     out.write(tar.header(tar.Entry(f"blobs/sha256/{one.layer.digest}", size=one.layer.size)))
                     shutil.copyfileobj(stream, out, PIECE)

@@ -197,6 +197,27 @@ def trust(room: Room, certificate: Path) -> None:
     room.extra["SSL_CERT_FILE"] = str(bundle)
 
 
+def test_an_engine_gets_the_layers_that_it_lacks(built: Built, composed: Composed) -> None:
+    room, _ = composed
+    (room.folder / "engine").mkdir()
+    here = rooms.make(room.folder / "engine", room.index.parent)
+    shutil.copytree(room.folder / "locks", here.folder / "locks")
+    path, name = here.profile("packages: [toolz]\n")
+    tag = f"pytorch:2.4.1-cuda12.1-{name}"
+    call = ("build", path, "--engine", "compose", "--no-test", "--output", "engine")
+    first = here.good(*call)
+    assert (
+        docker("run", "--rm", "--network=none", tag, "python", "-c", "import toolz; print(toolz.__name__)") == "toolz"
+    )
+    here.profile('packages: [toolz]\nenv: {NOTE: "two"}\n', name)
+    again = here.good(*call)
+    assert "load     1 of " in again.stderr, "only its own files are new"
+    assert docker("inspect", "-f", "{{.Config.Env}}", tag).count("NOTE=two") == 1
+    assert first.stdout != again.stdout
+    said = here.good("inspect", tag).stdout
+    assert f"profile   {name}" in said and "on top" not in said
+
+
 def test_what_it_cannot_do_is_said(composed: Composed, tmp_path: Path) -> None:
     room, _ = composed
     done = room.run("build", "tiny", "--engine", "compose")

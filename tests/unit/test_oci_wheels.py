@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from wheels_made import INFO, METADATA, WHEEL, info, record, wheel
+from wheels_made import INFO, METADATA, WHEEL, digest, info, record, wheel
 
 from imagekit.errors import BuildFailed
 from imagekit.oci import installed, layer
@@ -285,6 +285,30 @@ def test_metadata_that_is_refused(tmp_path: Path, more: dict[str, bytes], withou
     with pytest.raises(BuildFailed) as caught:
         installed.files(wheel(tmp_path, GOOD, without=without, **more), "3.11")
     assert says in str(caught.value.details)
+
+
+RECORDED = record({**GOOD, f"{INFO}/METADATA": METADATA, f"{INFO}/WHEEL": WHEEL}).decode()
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    (RECORDED + "demo/gone.py,sha256=abc,3\n", "RECORD has 'demo/gone.py', the archive has not"),
+    (RECORDED.replace(",6\n", ",7\n"), "RECORD gives 'demo/__init__.py' 7 bytes, it has 6"),
+])  # fmt: skip
+def test_a_record_that_lies_of_code(tmp_path: Path, text: str, says: str) -> None:
+    assert text != RECORDED
+    with pytest.raises(BuildFailed) as caught:
+        installed.files(wheel(tmp_path, GOOD, RECORD=text.encode()), "3.11")
+    assert says in str(caught.value.details)
+
+
+@pytest.mark.parametrize("text", [
+    "", RECORDED.replace("sha256=", "md5="), RECORDED.replace(f"METADATA,sha256={digest(METADATA)}", "METADATA,sha256=wrong").replace(f",{len(METADATA)}\n", ",1\n"),
+    "\n".join(line.split(",")[0] + ",," for line in RECORDED.splitlines()),
+])  # fmt: skip
+def test_what_a_record_does_not_tell_is_looked_at(tmp_path: Path, text: str) -> None:
+    found = tree(wheel(tmp_path, GOOD, RECORD=text.encode()))[f"{SITE}/{INFO}/RECORD"][1].decode()
+    good = tree(wheel(tmp_path, GOOD))[f"{SITE}/{INFO}/RECORD"][1].decode()
+    assert found == good
 
 
 def test_a_wheel_of_another_name(tmp_path: Path) -> None:
