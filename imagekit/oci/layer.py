@@ -3,17 +3,18 @@
 A wheel's files are not compressed again. What the archive holds of a file is a deflate stream; with a head, its CRC-32
 and its size around it, it is a member of a gzip, and a gzip may have many. So the blob is: a member for the headers of
 tar, a member with the wheel's own bytes, and so on. Each stream is read once to the end, for the digest of the tar and
-because an archive may lie.
+because an archive may lie; by ISA-L, which inflates several times as fast as zlib, to the same bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from isal import isal_zlib
 
 from imagekit.oci import gzip_member, tar
 from imagekit.oci.archive import Member, refused
@@ -22,8 +23,8 @@ from imagekit.oci.installed import File
 FORMAT = 1
 """Raised when the same files are to give other bytes."""
 
-PIECE = 2**20
-"""Bytes read, inflated and hashed at once."""
+PIECE = 2**17
+"""Bytes read, inflated and hashed at once: they stay in the cache of a core."""
 
 DIRECTORY_MODE = 0o755
 
@@ -141,18 +142,19 @@ def _above(path: str) -> list[str]:
 def _copy(archive: IO[bytes], member: Member, blob: _Sink, tarred: _Sink) -> None:
     """A member of the archive as a member of the gzip, read to its end on the way."""
     archive.seek(member.offset)
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflater = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS)
     left, seen, crc = member.compressed, 0, 0
     blob.write(gzip_member.HEAD)
+    piece = PIECE if member.deflated else 4 * gzip_member.STORED  # full blocks: what is read at once shows in no digest
     while left:
-        data = archive.read(min(left, PIECE))
+        data = archive.read(min(left, piece))
         if not data:
             raise refused(member.archive, [f"{member.name}: the archive ends in the middle of it"])
         left -= len(data)
         blob.write(data if member.deflated else gzip_member.stored_blocks(data, last=not left))
         for plain in _inflated(member, inflater, data) if member.deflated else (data,):
             seen += len(plain)
-            crc = zlib.crc32(plain, crc)
+            crc = isal_zlib.crc32(plain, crc)
             tarred.write(plain)
             if seen > member.size:
                 break
@@ -162,11 +164,15 @@ def _copy(archive: IO[bytes], member: Member, blob: _Sink, tarred: _Sink) -> Non
     blob.write(gzip_member.tail(member.crc, member.size))
 
 
-def _inflated(member: Member, inflater: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+def _inflated(member: Member, inflater: Any, data: bytes) -> Iterator[bytes]:
     """In pieces: a few bytes may be gigabytes of zeros."""
     try:
-        while data and not inflater.eof:
-            yield inflater.decompress(data, 4 * PIECE)
+        while not inflater.eof:
+            plain = inflater.decompress(data, PIECE)
             data = inflater.unconsumed_tail
-    except zlib.error as error:
+            if plain:
+                yield plain
+            elif not data:  # only now: what was taken in may still have more in it than was given out
+                break
+    except isal_zlib.IsalError as error:  # type: ignore[misc]  # its stub calls it no exception
         raise refused(member.archive, [f"{member.name}: {error}"]) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import random
 import struct
 import tarfile
 import zipfile
@@ -98,6 +99,21 @@ def test_the_bytes_in_the_wheel_are_the_bytes_in_the_layer(tmp_path: Path) -> No
         big = archive.getinfo("demo/data.bin")
     start = big.header_offset + 30 + len(big.filename)
     assert path.read_bytes()[start : start + big.compress_size] in blob
+
+
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("piece", [1, 7, 64, 1000, 2**16, 2**22])
+def test_pieces_of_any_size_give_the_same_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, stored: bool
+) -> None:
+    """What an inflater has taken in may hold more than fits what it gives out at once."""
+    noise = random.Random(1).randbytes(5000)
+    path = wheel(
+        tmp_path, {**GOOD, "demo/zeros": bytes(300_000), "demo/mixed": noise + bytes(70_000) + noise}, stored=stored
+    )
+    whole = convert(path)
+    monkeypatch.setattr(layer, "PIECE", piece)
+    assert convert(path) == whole
 
 
 def test_a_wheel_for_every_python_is_one_layer(tmp_path: Path) -> None:
