@@ -112,7 +112,7 @@ def _named_meanwhile(engine: Engine) -> Iterator[str]:
     A folder of that name is left by a killed imagekit, and tells the next one to remove the image.
     """
     engine.sweep()  # a container holds its image
-    for folder in scratch.left_images():
+    for folder in scratch.left(scratch.IMAGE):
         engine.untag(f"{MEANWHILE}:{folder.name}")
         shutil.rmtree(folder, ignore_errors=True)
     with scratch.folder(scratch.IMAGE) as place:

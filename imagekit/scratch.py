@@ -46,9 +46,10 @@ def folder(purpose: str) -> Iterator[Path]:
         yield Path(name)
 
 
-def left_images() -> list[Path]:
-    """Folders of killed processes: each names an image that was being built, for the caller to remove with it."""
-    return [old for old in _dead() if old.name.split("-")[1] == IMAGE]
+def left(purpose: str) -> list[Path]:
+    """Folders of killed processes that the caller has to remove, as it knows how: one of an image with the image that
+    it names, one of a tree with files of other users."""
+    return [old for old in _dead() if old.name.split("-")[1] == purpose]
 
 
 def _dead() -> list[Path]:

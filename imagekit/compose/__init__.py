@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.compose import bytecode, own, system
+from imagekit.compose import bytecode, own, room, system
 from imagekit.compose.system import System
 from imagekit.oci import image, installed, layer, overlaps, stack
 from imagekit.oci.image import Image, Stacked
@@ -73,19 +73,25 @@ def compose(context: Context, base: System, wheels: Sequence[Wheel], shelf: Kept
     files = _Files(wheels, lock.resolution.python, shelf)
     compiler = Compiler(base, lock.resolution.python, shelf)
     ordered = slots(wheels, stack.MOST - 2)
+    largest_first = sorted(ordered, key=lambda slot: (slot.bytecode, -sum(wheel.size for wheel in slot.wheels)))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        largest_first = sorted(ordered, key=lambda slot: (slot.bytecode, -sum(wheel.size for wheel in slot.wheels)))
         futures = {slot: pool.submit(_made, slot, files, compiler, shelf) for slot in largest_first}
-        made = [(slot, futures[slot].result()) for slot in ordered]
+        try:
+            made = [(slot, futures[slot].result()) for slot in ordered]
+        except BaseException:  # Ctrl-C reaches this thread only
+            shelf.stop.set()
+            room.stop_all()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
     middle = [Stacked(*found, slot.told) for slot, found in made if found[0].files]
     top = Stacked(*own.layer_of(context, shelf), "imagekit: its own files")
     return image.make((base.stacked, *middle, top), own.configuration(lock), lock.epoch)
 
 
-def slots(wheels: Sequence[Wheel], room: int) -> list[Slot]:
+def slots(wheels: Sequence[Wheel], most: int) -> list[Slot]:
     """The layers between the system and the image's own files, the lowest first: what changes least is below.
 
-    `room`: how many there may be.
+    `most`: how many there may be.
     """
     by_name = {wheel.name: wheel for wheel in wheels}
     shares: dict[tuple[int, str], list[Wheel]] = {}
@@ -94,7 +100,7 @@ def slots(wheels: Sequence[Wheel], room: int) -> list[Slot]:
             shares.setdefault((_rank(wheel), wheel.name if wheel.size >= BIG else ""), []).append(wheel)
     sized = [Sized(wheel.name, _rank(wheel), wheel.size) for wheel in wheels]
     found = [(_order(names, by_name), Slot(tuple(by_name[name] for name in names), False))
-             for names in stack.stacked(sized, room - len(shares))]  # fmt: skip
+             for names in stack.stacked(sized, most - len(shares))]  # fmt: skip
     found += [((rank, 1, name), Slot(tuple(group), True)) for (rank, name), group in shares.items()]
     return [slot for _, slot in sorted(found, key=lambda row: row[0])]
 

@@ -42,14 +42,27 @@ def start(
     `user`: uid:gid inside; `folders`: of this machine -> where they are seen inside, read-only.
     Raises Surroundings where there are no namespaces.
     """
+    _RUNNING[:] = [process for process in _RUNNING if process.poll() is None]
     mounts = [part for source, place in (folders or {}).items() for part in (source, place)]
     around = ["env", "-i", f"root={root}", f"user={user}", f"PATH={namespaces.PATH}"]
     inside = ["env", "-i", f"--chdir={workdir}", *(f"{name}={value}" for name, value in environment.items()), *call]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*unshare(), *around, "sh", "-c", _PREPARE, "sh", *mounts, "--", "/usr/bin/" + inside[0], *inside[1:]],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         preexec_fn=scratch.die_with_parent,
     )  # fmt: skip
+    _RUNNING.append(process)
+    return process
+
+
+_RUNNING: list[subprocess.Popen[bytes]] = []
+
+
+def stop_all() -> None:
+    """End whatever runs in a room of this process, in whichever thread it was started."""
+    for process in list(_RUNNING):
+        if process.poll() is None:
+            process.kill()
 
 
 def unshare() -> list[str]:

@@ -23,6 +23,8 @@ from imagekit.oci.image import Image
 @contextlib.contextmanager
 def unpacked(image: Image) -> Iterator[Tree]:
     """The files of an image in a folder of this machine, for as long as this lasts."""
+    for old in scratch.left("tree"):
+        _remove(old)
     with scratch.folder("tree") as place:
         root = place / "root"
         root.mkdir(mode=0o755)

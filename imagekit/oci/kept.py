@@ -13,13 +13,14 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from imagekit import scratch
-from imagekit.errors import Surroundings
+from imagekit.errors import Interrupted, Surroundings
 from imagekit.oci.layer import Layer
 
 Made = tuple[Layer, Path]
@@ -34,6 +35,8 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._blobs, self._keys = folder / "blobs", folder / "keys"
+        self.stop = threading.Event()
+        """Whoever sets it ends the layers that are being written, with Interrupted."""
 
     def take(self, key: str, write: Callable[[IO[bytes]], Layer]) -> Made:
         """The layer of a key, written now if it is not here. Raises what `write` raises, and Surroundings."""
@@ -60,7 +63,7 @@ class Kept:
                 folder.mkdir(parents=True, exist_ok=True)
             with scratch.folder("layer") as place:
                 with (place / "blob").open("wb") as out:
-                    layer = write(out)
+                    layer = write(cast(IO[bytes], _Stoppable(out, self.stop)))
                 blob = self._blobs / layer.digest
                 (place / "blob").chmod(0o444)
                 os.replace(place / "blob", blob)
@@ -136,6 +139,18 @@ class Kept:
                 blob.unlink()
                 bad.append(blob.name)
         return bad
+
+
+class _Stoppable:
+    """What a layer is written to, as long as nobody has said stop: threads cannot be interrupted."""
+
+    def __init__(self, out: IO[bytes], stop: threading.Event) -> None:
+        self._out, self._stop = out, stop
+
+    def write(self, data: bytes) -> int:
+        if self._stop.is_set():
+            raise Interrupted("stopped")
+        return self._out.write(data)
 
 
 def _digest(path: Path) -> str:

@@ -8,9 +8,11 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -232,6 +234,31 @@ def test_what_it_cannot_do_is_said(composed: Composed, tmp_path: Path) -> None:
     done = room.run("build", "tiny", "--engine", "compose", "--no-test", "--output", "oci:full")
     assert done.returncode == 2 and "full is no OCI layout" in done.stderr
     assert [path.name for path in (room.folder / "full").iterdir()] == ["work"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("point", ["layers", "tree"])
+def test_interrupted(built: Built, shared: Path, tmp_path: Path, number: signal.Signals, point: str) -> None:
+    """While layers are made and while the image is proven: nothing is left, or it goes with the next one."""
+    mine = rooms.make(tmp_path, shared)
+    _no_docker(mine)
+    shutil.copytree(built[0].folder / "locks", tmp_path / "locks")
+    if point == "layers":
+        shutil.rmtree(mine.cache / "imagekit/layers/blobs", ignore_errors=True)
+    process = mine.start("build", "tiny", "--engine", "compose", "--fresh", "--output", "oci:out")
+    wanted = {"layers": "*-layer-*", "tree": "*-tree-*/root/opt"}[point]
+    ends = time.monotonic() + PATIENCE
+    while not list((mine.cache / "imagekit/tmp").glob(f"{process.pid}-{wanted[2:]}")):
+        assert process.poll() is None and time.monotonic() < ends
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 130), err
+    assert not (tmp_path / "out").exists()
+    mine.good("build", "tiny", "--engine", "compose", "--output", "oci:out")
+    assert mine.leftovers() == []
+    running = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout
+    assert f"{mine.cache}/imagekit/tmp/{process.pid}-" not in running
 
 
 def test_an_image_that_is_not_proven_is_not_written(composed: Composed) -> None:

@@ -61,7 +61,7 @@ def test_folders_of_dead_processes_go_and_their_images_are_told(cache: Path) -> 
     with scratch.folder("new") as folder:
         assert folder.is_dir() and mine.is_dir()
         assert not (cache / f"{dead}-build-x").exists()
-        assert scratch.left_images() == [image]
+        assert scratch.left(scratch.IMAGE) == [image]
     assert not folder.exists()
 
 
