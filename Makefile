@@ -35,7 +35,7 @@ lint: $(VENV)/dev
 golden: $(VENV)/dev
 	python tests/golden/update.py
 
-bench: $(VENV)/dev system engine
+bench: $(VENV)/dev system engine $(VENV)/bin/docker-registry
 	python bench/run.py
 
 engine: system

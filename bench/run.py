@@ -1,6 +1,6 @@
 """Measure, side by side in one run, and write bench/RESULTS.md: ratios, never promises of seconds.
 
-    python bench/run.py [start] [build] [change] [size] [proof]      (all, when none is named)
+    python bench/run.py [start] [build] [change] [size] [proof] [compose]      (all, when none is named)
 
 `build` and `change` prune the whole build cache of the engine between runs: use an engine of your own.
 """
@@ -22,6 +22,7 @@ from datetime import date
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+import composing
 import handwritten
 import proof
 
@@ -202,6 +203,7 @@ def main() -> None:
         "change": "One package changed",
         "size": "Size",
         "proof": "Proof",
+        "compose": "Without an engine",
     }
     parser.add_argument("part", nargs="*", help=f"what to measure, of {', '.join(parts)}; all where none is named")
     wanted = parser.parse_args().part or list(parts)
@@ -214,7 +216,7 @@ def main() -> None:
     try:
         measures = {
             "start": start, "build": lambda: build(lock, folder), "change": lambda: change(lock, folder), "size": size,
-            "proof": proof.proof,
+            "proof": proof.proof, "compose": lambda: composing.composing(lock, folder, docker),
         }  # fmt: skip
         sections = _sections()
         for name in wanted:
