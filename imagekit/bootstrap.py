@@ -17,7 +17,7 @@ from imagekit.site import Site, apt, scrub
 EPOCH = 1735689600
 """SOURCE_DATE_EPOCH of every base, 2025-01-01: its bytes depend on its packages only."""
 
-_HOOKS = (
+HOOKS = (
     # mmdebstrap copies these from the host
     'rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
     # not /tmp: mmdebstrap has its configuration of apt there until its end, and apt would take that of this machine
@@ -59,7 +59,7 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
     namespaces.root()  # where there are none, that is what to say, and not what mmdebstrap makes of it
     mode = "root" if os.getuid() == 0 else "unshare"
     call = ["mmdebstrap", f"--mode={mode}", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
-    call += [f"--customize-hook={hook}" for hook in (*hooks, *_HOOKS)]
+    call += [f"--customize-hook={hook}" for hook in (*hooks, *HOOKS)]
     call += _mirrored(site)
     environment = {
         "PATH": f"{os.environ.get('PATH', '')}:{namespaces.PATH}",

@@ -67,7 +67,7 @@ def amount(text: str) -> int:
 def prune(limit: int) -> int:
     """Remove what was used longest ago of wheels, layers and roots until they take at most `limit`; the bytes removed.
 
-    Layers stay while a build uses them.
+    All stay while a build without an engine uses them.
     """
     shelf = kept()
     entries = sorted((e for kind in ("wheels", "layers", "roots") for e in _entries(kind)), key=lambda e: e.used)
@@ -77,10 +77,10 @@ def prune(limit: int) -> int:
         for entry in entries:
             if left - removed <= limit:
                 break
+            if not free:
+                continue
             if entry.kind == "wheels":
                 shutil.rmtree(entry.path.parent, ignore_errors=True)
-            elif not free:
-                continue
             elif entry.kind == "roots":
                 shutil.rmtree(entry.path, ignore_errors=True)
             else:
@@ -116,6 +116,8 @@ def _entries(kind: str) -> Iterator[Entry]:
         pattern = {"wheels": "*/*/*", "logs": "*.log"}.get(kind)
         if pattern:
             for path in (top / kind).glob(pattern):
+                if kind == "wheels" and not path.name.endswith((".whl", ".gz", ".zip", ".bz2", ".xz")):
+                    continue  # it is being fetched just now
                 yield Entry(kind, path, path.stat().st_size, path.stat().st_mtime)
         elif (top / kind).is_dir():
             yield Entry(kind, top / kind, _size(top / kind), (top / kind).stat().st_mtime)

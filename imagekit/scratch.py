@@ -111,3 +111,8 @@ def uninterrupted() -> Iterator[None]:
 def die_with_parent() -> None:
     """To be called in a child before exec (preexec_fn): SIGTERM when imagekit is gone."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def killed_with_parent() -> None:
+    """As `die_with_parent`, by SIGKILL: for what waits for its own children before it heeds anything else."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

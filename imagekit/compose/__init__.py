@@ -94,10 +94,13 @@ def slots(wheels: Sequence[Wheel], most: int) -> list[Slot]:
     `most`: how many there may be.
     """
     by_name = {wheel.name: wheel for wheel in wheels}
+    # where many are big, the bar is higher: bytecode takes a quarter of the layers at most
+    least = next(bar for bar in (BIG, 10 * BIG, 100 * BIG, 1 << 62) if sum(w.size >= bar for w in wheels) <= most // 4)
     shares: dict[tuple[int, str], list[Wheel]] = {}
     for wheel in sorted(wheels, key=lambda wheel: wheel.name):
         if wheel.group != "cuda":  # those have nothing to compile, so that they fit every Python
-            shares.setdefault((_rank(wheel), wheel.name if wheel.size >= BIG else ""), []).append(wheel)
+            alone = wheel.size >= least
+            shares.setdefault((_rank(wheel), wheel.name if alone else ""), []).append(wheel)
     sized = [Sized(wheel.name, _rank(wheel), wheel.size) for wheel in wheels]
     found = [(_order(names, by_name), Slot(tuple(by_name[name] for name in names), False))
              for names in stack.stacked(sized, most - len(shares))]  # fmt: skip

@@ -69,6 +69,9 @@ def _load(image: Image, tags: list[str], say: Callable[[str, str], None]) -> Non
                 raise
             layout.archive(image, path, tags)  # what it held is gone: somebody removed an image just now
             engine.load(path)
+    missing = [name for name in tags if engine.image(name) is None]
+    if missing:
+        raise Surroundings("the engine took the image and does not have it", details=missing)
     say("load", f"{len(image.layers) - held} of {len(image.layers)} layers; the engine had the others")
     for name in tags:
         say("tag" if name == tags[0] else "", name)
@@ -80,6 +83,9 @@ def _push(image: Image, target: Reference, names: Names, site: Site, say: Callab
     tags = [target.tag] if target.tag else own
     proxy = site.proxy_for(f"https://{target.host}/")
     there = connect.to(target, site.ca, {"http": proxy, "https": proxy} if proxy else None)
+    if not target.tag and there.digest_of(own[0]) not in ("", image.digest):
+        tags = own[1:]  # the same plan gave other bytes before: that name never moves
+        say("push", f"{target.repository}:{own[0]} is another image of the same plan, and stays")
     done = push.push(image, there, tags, progress=lambda sent, of: say("~", f"push {sent * 100 // max(of, 1)}%"))
     told = f"{amounts.size(done.bytes)} sent" + (f", {done.there + done.mounted} blobs there" if done.there else "")
     say("push", f"{target.host}/{target.repository}@{image.digest[:19]}  {told}")

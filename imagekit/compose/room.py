@@ -1,36 +1,22 @@
 """A folder as the root of a process: what an image holds is run where there is no engine.
 
-By namespaces of the kernel, with unshare(1): own mounts, processes, network, and, unless root asks, own users. What it
-does not have is a limit of memory.
+By namespaces of the kernel, with unshare(1): own mounts, processes, network, and, unless root asks, own users; what is
+outside of the root is unmounted (`enter`), and no capability is left. What it does not have is a limit of memory.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imagekit import namespaces, scratch
+from imagekit import namespaces, resources, scratch
 
 _NAMESPACES = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
-
-_PREPARE = """
-set -e
-mount -t proc proc "$root/proc"
-mount --rbind /dev "$root/dev"
-mount -t tmpfs -o mode=1777,size=1g shm "$root/dev/shm"
-mount -t tmpfs -o mode=1777 tmp "$root/tmp"
-while [ "$1" != -- ]; do
-  mkdir -p "$root$2"
-  mount --rbind "$1" "$root$2"
-  mount -o remount,bind,ro "$root$2" 2>/dev/null || true
-  shift 2
-done
-shift
-exec chroot --userspec="$user" --groups= "$root" "$@"
-"""
-"""What is mounted is gone with the process: it has its own mounts."""
 
 
 def start(
@@ -42,27 +28,39 @@ def start(
     `user`: uid:gid inside; `folders`: of this machine -> where they are seen inside, read-only.
     Raises Surroundings where there are no namespaces.
     """
-    _RUNNING[:] = [process for process in _RUNNING if process.poll() is None]
-    mounts = [part for source, place in (folders or {}).items() for part in (source, place)]
-    around = ["env", "-i", f"root={root}", f"user={user}", f"PATH={namespaces.PATH}"]
-    inside = ["env", "-i", f"--chdir={workdir}", *(f"{name}={value}" for name, value in environment.items()), *call]
+    uid, gid = (int(part) for part in user.split(":"))
+    told = {
+        "root": str(root), "folders": sorted((folders or {}).items()), "uid": uid, "gid": gid, "workdir": workdir,
+        "environment": dict(environment), "call": list(call),
+    }  # fmt: skip
+    program = str(resources.compose() / "enter.py")
     process = subprocess.Popen(
-        [*unshare(), *around, "sh", "-c", _PREPARE, "sh", *mounts, "--", "/usr/bin/" + inside[0], *inside[1:]],
+        [*unshare(), sys.executable, "-I", "-S", program, json.dumps(told)], env={"PATH": namespaces.PATH},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        preexec_fn=scratch.die_with_parent,
+        preexec_fn=scratch.killed_with_parent,
     )  # fmt: skip
-    _RUNNING.append(process)
+    with _LOCK:
+        _RUNNING[:] = [known for known in _RUNNING if known.poll() is None]
+        _RUNNING.append(process)
     return process
 
 
 _RUNNING: list[subprocess.Popen[bytes]] = []
+_LOCK = threading.Lock()
 
 
 def stop_all() -> None:
     """End whatever runs in a room of this process, in whichever thread it was started."""
-    for process in list(_RUNNING):
-        if process.poll() is None:
-            process.kill()
+    with _LOCK:
+        running = list(_RUNNING)
+    for process in running:
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Now: with unshare goes the first process of its room, and with that all others."""
+    if process.poll() is None:
+        process.kill()
 
 
 def unshare() -> list[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -28,6 +30,9 @@ from imagekit.wheels import Store
 
 PATIENCE = 3600
 """Seconds for one build."""
+
+NOBODY = 12345
+"""Who a build runs as where root asks for it."""
 
 
 def wheel(
@@ -78,15 +83,32 @@ def _build(
             _install(source, root, lock.resolution.python)
         (root / "build" / Path(path).name).write_bytes(source.read_bytes())
     environment = {
-        "PATH": namespaces.PATH, "HOME": "/root", "LANG": "C.UTF-8", "SOURCE_DATE_EPOCH": str(render.EPOCH),
+        "PATH": namespaces.PATH, "HOME": "/home", "LANG": "C.UTF-8", "SOURCE_DATE_EPOCH": str(render.EPOCH),
         "PYTHONHASHSEED": "0", "PYTHONPATH": f"/{SITE}", **recipe.env,
     }  # fmt: skip
     if package.git:
         environment["SETUPTOOLS_SCM_PRETEND_VERSION"] = package.version
     call = ["python3", "-m", "pip", "wheel", "-q", "--no-index", "--find-links", "/build", "--no-deps"]
     call += ["--no-build-isolation", "--no-cache-dir", "--no-binary", ":all:", "--require-hashes"]
-    process = room.start(root, [*call, "-r", "/build/source.txt", "-w", "/wheels"], environment, workdir="/build")
-    _, complaint = process.communicate(timeout=PATIENCE)
+    # root outside is nobody inside; whoever is root of his own users only stays that
+    user = "0:0"
+    if os.getuid() == 0:
+        user = f"{NOBODY}:{NOBODY}"
+        for folder in ("build", "wheels", "home"):
+            (root / folder).mkdir(exist_ok=True)
+            for place in (root / folder, *(root / folder).rglob("*")):
+                os.chown(place, NOBODY, NOBODY)
+    process = room.start(
+        root, [*call, "-r", "/build/source.txt", "-w", "/wheels"], environment, user=user, workdir="/build"
+    )
+    try:
+        _, complaint = process.communicate(timeout=PATIENCE)
+    except BaseException as error:
+        room.end(process)
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise BuildFailed(f"{package.name} was not built from its source within {PATIENCE // 60} minutes") from None
+        raise
     wheels = list((root / "wheels").glob("*.whl"))
     if process.returncode or len(wheels) != 1:
         text = complaint.decode("utf-8", "replace")

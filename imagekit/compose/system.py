@@ -6,6 +6,7 @@ day: Debian moves, and what moved is drift, told by the record.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -72,7 +73,7 @@ def make(lock: Lock, site: Site, shelf: Kept, say: Callable[[str, str], None]) -
 def of_packages(suite: str, names: Iterable[str], site: Site, shelf: Kept, say: Callable[[str, str], None]) -> System:
     """A system with these packages and what they need."""
     packages = tuple(sorted(set(names)))
-    wanted = json.dumps([suite, packages, _HOOKS, LEVEL])
+    wanted = json.dumps([suite, packages, _HOOKS, bootstrap.HOOKS, site.settings.apt.mirror, LEVEL])
     note = shelf.folder / "systems" / f"{hashlib.sha256(wanted.encode()).hexdigest()}.json"
     known = _known(suite, note, shelf)
     if known:
@@ -146,8 +147,9 @@ def _sha256(path: Path) -> str:
 def trim(shelf: Kept) -> None:
     """Remove roots and notes that nobody has used for `UNUSED`: systems move with their distribution."""
     for place in (*shelf.folder.glob("roots/*"), *shelf.folder.glob("systems/*.json")):
-        if time.time() - place.stat().st_mtime > UNUSED:
-            shutil.rmtree(place) if place.is_dir() else place.unlink()
+        with contextlib.suppress(FileNotFoundError):  # another build is at it
+            if time.time() - place.stat().st_mtime > UNUSED:
+                shutil.rmtree(place) if place.is_dir() else place.unlink()
 
 
 def unpacked(system: System, shelf: Kept) -> Path:

@@ -43,7 +43,7 @@ def extract(blob: Path, root: Path, owner: str) -> None:
     """
     with blob.open("rb") as stream:
         call = [*room.unshare(), "tar", "--extract", "--gunzip", "--preserve-permissions", "--numeric-owner", owner]
-        call += ["--exclude=./dev/*", "--exclude=dev/*", "--directory", str(root)]
+        call += ["--anchored", "--exclude=./dev/*", "--exclude=dev/*", "--directory", str(root)]
         done = subprocess.run(call, stdin=stream, capture_output=True, text=True, check=False, env=_ENVIRONMENT)
     if done.returncode:
         raise Surroundings(

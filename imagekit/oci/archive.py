@@ -48,7 +48,7 @@ def members(path: Path) -> tuple[Member, ...]:
         with zipfile.ZipFile(path) as archive, path.open("rb") as stream:
             infos = [info for info in archive.infolist() if not info.orig_filename.endswith("/")]
             problems = [f"{shown(info)}: {text}" for info in archive.infolist() for text in _name(info)]
-            counts = Counter(info.filename for info in infos)
+            counts = Counter(info.orig_filename for info in infos)
             problems += [f"{name!r} is in it {count} times" for name, count in counts.items() if count > 1]
             found = [(info, _start(stream, info)) for info in infos]
             problems += [f"{shown(info)}: {text}" for info, place in found for text in _form(info, place)]
@@ -59,7 +59,7 @@ def members(path: Path) -> tuple[Member, ...]:
         raise refused(path, problems)
     return tuple(
         Member(
-            path, info.filename, place or 0, info.compress_size, info.file_size, info.CRC,
+            path, info.orig_filename, place or 0, info.compress_size, info.file_size, info.CRC,
             info.compress_type == zipfile.ZIP_DEFLATED, bool(info.external_attr >> 16 & 0o111),
         )
         for info, place in found
@@ -100,6 +100,8 @@ def _name(info: zipfile.ZipInfo) -> Iterator[str]:
     parts = name.removesuffix("/").split("/")
     if not info.flag_bits & _UTF8 and not name.isascii():
         yield "the name is not ASCII, and not marked as UTF-8"
+    if info.filename != name and info.filename != name.split("\0")[0]:
+        yield "an extra field gives it another name"  # Python takes it from 3.12 on
     if "\0" in name or "\\" in name:
         yield "the name has a NUL or a backslash"
     if name.startswith("/"):

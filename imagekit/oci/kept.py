@@ -2,8 +2,8 @@
 
 <cache>/layers/blobs/<sha256> holds them, <cache>/layers/keys/<key>.json says which one a key stands for. A blob is
 written apart and renamed when it is whole, and its key is written after it: a killed build leaves nothing that a later
-one could take for a layer. A known layer is not read again: its size and the time of its last change are compared, and
-`verify` reads all of them.
+one could take for a layer. A known layer is not read again: its size is compared, and its time, which is one constant until
+somebody writes to it. `verify` reads all of them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import IO, cast
 
 from imagekit import scratch
 from imagekit.errors import Interrupted, Surroundings
+from imagekit.oci import tar
 from imagekit.oci.layer import Layer
 
 Made = tuple[Layer, Path]
@@ -46,33 +47,42 @@ class Kept:
         path = self._keys / f"{key}.json"
         try:
             row = json.loads(path.read_text(encoding="utf-8"))
-            changed = row.pop("changed")
             layer = Layer(**row)
             blob = self._blobs / layer.digest
             status = blob.stat()
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
-        if (status.st_size, status.st_mtime_ns) != (layer.size, changed):
+        if (status.st_size, status.st_mtime) != (layer.size, tar.EPOCH):
             return None
         os.utime(path)  # used now
         return layer, blob
 
     def _make(self, key: str, write: Callable[[IO[bytes]], Layer]) -> Made:
-        try:
+        with self._told(), scratch.folder("layer") as place:
             for folder in (self._blobs, self._keys):
                 folder.mkdir(parents=True, exist_ok=True)
-            with scratch.folder("layer") as place:
-                with (place / "blob").open("wb") as out:
-                    layer = write(cast(IO[bytes], _Stoppable(out, self.stop)))
-                blob = self._blobs / layer.digest
-                (place / "blob").chmod(0o444)
-                os.replace(place / "blob", blob)
-                row = {**asdict(layer), "changed": blob.stat().st_mtime_ns}
-                (place / "key").write_text(json.dumps(row), encoding="utf-8")
-                os.replace(place / "key", self._keys / f"{key}.json")
-        except OSError as error:
-            raise Surroundings(f"the layer cache {self.folder} cannot be written: {error.strerror}") from None
+            with (place / "blob").open("wb") as out:
+                layer = write(cast(IO[bytes], _Stoppable(out, self.stop)))
+            blob = self._blobs / layer.digest
+            (place / "blob").chmod(0o444)
+            os.utime(place / "blob", (tar.EPOCH, tar.EPOCH))
+            os.replace(place / "blob", blob)
+            (place / "key").write_text(json.dumps(asdict(layer)), encoding="utf-8")
+            os.replace(place / "key", self._keys / f"{key}.json")
         return layer, blob
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """An OSError in words: of the cache, or of a wheel that is gone."""
+        try:
+            yield
+        except OSError as error:
+            place = str(error.filename or self.folder)
+            doing = "written" if place.startswith(str(scratch.cache())) and "/wheels/" not in place else "read"
+            raise Surroundings(
+                f"{place if doing == 'read' else self.folder} cannot be {doing}: {error.strerror}",
+                hint="another imagekit removed it? Build again" if doing == "read" else "is there room on the disk?",
+            ) from None
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:

@@ -147,6 +147,8 @@ def _copy(archive: IO[bytes], member: Member, blob: _Sink, tarred: _Sink) -> Non
     blob.write(gzip_member.HEAD)
     piece = PIECE if member.deflated else 4 * gzip_member.STORED  # full blocks: what is read at once shows in no digest
     while left:
+        if member.deflated and inflater.eof:
+            raise refused(member.archive, [f"{member.name}: there is more than its compressed content"])
         data = archive.read(min(left, piece))
         if not data:
             raise refused(member.archive, [f"{member.name}: the archive ends in the middle of it"])

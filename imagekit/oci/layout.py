@@ -5,12 +5,14 @@ The archive is a hybrid: the OCI layout, and beside it the manifest.json that Do
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from imagekit import scratch
 from imagekit.errors import Surroundings, UsageError
 from imagekit.oci import tar
 from imagekit.oci.image import INDEX, MANIFEST, Image, descriptor
@@ -28,12 +30,13 @@ def write(image: Image, folder: Path, names: Sequence[str]) -> None:
         raise UsageError(f"{folder} is no OCI layout", hint="name a new folder, or one that --output oci: made")
     try:
         blobs = folder / "blobs/sha256"
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / "oci-layout", _VERSION)  # first: what a killed imagekit leaves can be gone on with
         blobs.mkdir(parents=True, exist_ok=True)
         for one in image.layers:
             _link(one.path, blobs / one.layer.digest)
         for content in (image.config, image.manifest):
             _replace(blobs / descriptor("", content)["digest"].removeprefix("sha256:"), content)
-        _replace(folder / "oci-layout", _VERSION)
         _replace(folder / "index.json", _index(image, names, _entries(folder / "index.json")))  # what makes it an image
     except OSError as error:
         raise Surroundings(f"{folder} cannot be written: {error.strerror}") from None
@@ -44,16 +47,18 @@ def archive(image: Image, path: Path, names: Sequence[str], *, held: int = 0) ->
 
     `held`: how many of the lowest layers are left out, for an engine that has them on top of each other.
     """
-    tags = [name.rpartition(":")[2] for name in names]
     docker = [{
         "Config": _blob(image.id), "RepoTags": list(names),
         "Layers": [f"blobs/sha256/{one.layer.digest}" for one in image.layers],
     }]  # fmt: skip
     small = {
         _blob(image.id): image.config, _blob(image.digest): image.manifest, "oci-layout": _VERSION,
-        "index.json": _index(image, tags, []), "manifest.json": json.dumps(docker, separators=(",", ":")).encode(),
+        "index.json": _index(image, [], [], names), "manifest.json": json.dumps(docker, separators=(",", ":")).encode(),
     }  # fmt: skip
     beside = path.with_name(f".{path.name}.{os.getpid()}")
+    for old in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if not scratch.alive(old.suffix[1:]):  # of an imagekit that was killed
+            old.unlink()
     try:
         with beside.open("xb") as out:
             for folder in ("blobs", "blobs/sha256"):
@@ -77,9 +82,17 @@ def _blob(digest: str) -> str:
     return f"blobs/{digest.replace(':', '/')}"
 
 
-def _index(image: Image, tags: Sequence[str], others: Iterator[dict[str, object]] | list[dict[str, object]]) -> bytes:
+def _index(image: Image, tags: Sequence[str], others: Sequence[dict[str, object]], names: Sequence[str] = ()) -> bytes:
+    """`names`: whole references, which containerd has in an annotation of its own."""
     own = descriptor(MANIFEST, image.manifest) | {"platform": {"architecture": "amd64", "os": "linux"}}
-    named = [own | {"annotations": {"org.opencontainers.image.ref.name": tag}} for tag in tags] or [own]
+    told = [{"org.opencontainers.image.ref.name": tag} for tag in tags]
+    for name in names:
+        whole = name if "." in name.partition("/")[0] or ":" in name.partition("/")[0] and "/" in name else (
+            f"docker.io/{name}" if "/" in name else f"docker.io/library/{name}"
+        )  # fmt: skip
+        tag = name.rpartition(":")[2]
+        told.append({"io.containerd.image.name": whole, "org.opencontainers.image.ref.name": tag})
+    named: list[dict[str, object]] = [own | {"annotations": one} for one in told] or [own]
     kept = [entry for entry in others if _name(entry) not in tags and (_name(entry) or entry["digest"] != image.digest)]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*kept, *named]}
     return json.dumps(index, separators=(",", ":"), sort_keys=True).encode()

@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from imagekit.errors import Surroundings
+from imagekit.oci.reference import HUB
+
+HUB_KEY = "https://index.docker.io/v1/"
+"""Under which docker keeps the login of Docker Hub."""
 
 PATIENCE = 30
 """Seconds for a credential helper: some ask a person."""
@@ -39,7 +43,7 @@ def find(host: str, environment: Mapping[str, str] = os.environ) -> Login | None
     config = _config(folder / "config.json")
     helper = _table(config, "credHelpers").get(host) or config.get("credsStore")
     if isinstance(helper, str) and helper:
-        return _asked(helper, host) or _netrc(host, environment)
+        return _asked(helper, HUB_KEY if host == HUB else host) or _netrc(host, environment)
     return _stored(_table(config, "auths"), host, folder) or _netrc(host, environment)
 
 
@@ -60,15 +64,19 @@ def _table(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _stored(auths: Mapping[str, Any], host: str, folder: Path) -> Login | None:
-    names = (host, f"https://{host}", f"http://{host}", f"https://{host}/v1/", f"https://{host}/v2/")
-    entry = next((auths[name] for name in names if isinstance(auths.get(name), dict) and auths[name]), None)
+    """By host, however the address was written; Docker Hub's is kept under an address of its own."""
+    wanted = {host, "index.docker.io"} if host == HUB else {host}
+    rows = {
+        re.sub(r"^https?://", "", name).split("/")[0]: entry for name, entry in auths.items() if isinstance(entry, dict)
+    }
+    entry = next((rows[name] for name in sorted(wanted) if rows.get(name)), None)
     if entry is None:
         return None
     try:
         user, _, password = base64.b64decode(str(entry.get("auth") or ""), validate=True).decode().partition(":")
     except ValueError:
         raise Surroundings(f"the login of {host} in {folder / 'config.json'} is damaged", hint="docker login") from None
-    token = str(entry.get("identitytoken") or entry.get("registrytoken") or "")
+    token = str(entry.get("identitytoken") or "")
     return Login(user or str(entry.get("username") or ""), password or str(entry.get("password") or ""), token)
 
 
@@ -85,6 +93,8 @@ def _asked(helper: str, host: str) -> Login | None:
         raise Surroundings(
             f"{program}, which docker's configuration names, is not installed", hint=f"docker login {host}"
         ) from None
+    except OSError as error:
+        raise Surroundings(f"{program} cannot be run: {error.strerror}", hint=f"docker login {host}") from None
     except subprocess.TimeoutExpired:
         raise Surroundings(f"{program} did not answer within {PATIENCE} s") from None
     if done.returncode:

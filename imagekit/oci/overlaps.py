@@ -7,6 +7,7 @@ that names both owners, unless somebody named the winner.
 from __future__ import annotations
 
 import ast
+import zlib
 from collections.abc import Mapping, Sequence
 
 from imagekit.errors import BuildFailed
@@ -54,9 +55,16 @@ def _winner(path: str, winners: Mapping[str, str]) -> str:
 
 def _same(path: str, files: list[File]) -> bool:
     first = files[0]
-    if all(file.sha256 and file.sha256 == first.sha256 and file.size == first.size for file in files):
+    if all(file.sha256 and file.sha256 == first.sha256 and _sum(file) == _sum(first) for file in files):
         return True
     return path.endswith("/__init__.py") and len({_meaning(file) for file in files}) == 1
+
+
+def _sum(file: File) -> tuple[int, int]:
+    """Size and CRC-32, of the archive and not of RECORD: that may claim the hash of another's file."""
+    if isinstance(file.content, bytes):
+        return len(file.content), zlib.crc32(file.content)
+    return file.content.size, file.content.crc
 
 
 def _meaning(file: File) -> str:

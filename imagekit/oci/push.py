@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,9 +104,11 @@ def _all(
     with ThreadPoolExecutor(AT_ONCE) as pool:
         futures = [pool.submit(one, blob) for blob in sorted(blobs, key=lambda blob: -blob[1])]
         try:
-            for future in futures:
+            for future in as_completed(futures):
                 future.result()
         except BaseException:
             stop.set()
+            target.wire.give_up()
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
     return done

@@ -13,6 +13,12 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 
 
+HUB = "registry-1.docker.io"
+"""Where Docker Hub's registry is, which is called docker.io."""
+
+_HUB = ("docker.io", "index.docker.io", HUB)
+
+
 @dataclass(frozen=True)
 class Reference:
     host: str
@@ -37,6 +43,8 @@ def parse(text: str) -> Reference:
     named = slash and ("." in host or ":" in host or host == "localhost")
     name, _, tag = path.partition(":")
     hint = "as registry.company:5000/ml/pytorch:2.4.1-cuda12.1"
+    if host in _HUB:
+        host, name = HUB, name if "/" in name else f"library/{name}"
     if not named:
         raise UsageError(f"{text!r} names no registry", hint=hint)
     problems = [

@@ -16,7 +16,7 @@ import requests
 
 from imagekit.errors import Surroundings
 from imagekit.oci.image import INDEX, MANIFEST
-from imagekit.oci.wire import Refused, Wire
+from imagekit.oci.wire import AGAIN, ATTEMPTS, Refused, Wire, pause
 
 DOCKER = (
     "application/vnd.docker.distribution.manifest.v2+json",
@@ -32,6 +32,9 @@ CHUNK = 2**26
 
 MANIFEST_MOST = 2**22
 """Bytes of a manifest, which registries need not take larger (specification, "Pushing manifests")."""
+
+SPOILT = {400, 404, 416, *AGAIN}
+"""Replies to an upload after which a new one may go well."""
 
 RESUMES = 20
 """How often the upload of one blob goes on after a break."""
@@ -75,11 +78,19 @@ class Repository:
         return answer.status_code == 201
 
     def upload(self, digest: str, size: int, source: Path | bytes, progress: Progress = lambda _: None) -> None:
-        """Send a blob. Raises Surroundings, or Refused, as where its bytes are not those of the digest."""
-        if isinstance(source, Path) and size > WHOLE:
-            self._in_pieces(digest, size, source, progress)
-        else:
+        """Send a blob. Raises Surroundings, or Refused, as where its bytes are not those of the digest.
+
+        In one request: GHCR takes no piece above 4 MB, ECR tells wrongly how far it is. Only where that breaks with a
+        large blob does it go in pieces.
+        """
+        try:
             self._whole(digest, size, source, progress)
+        except Refused:
+            raise
+        except Surroundings:
+            if isinstance(source, bytes) or size <= WHOLE:
+                raise
+            self._in_pieces(digest, size, source, progress)
 
     def put_manifest(self, reference: str, content: bytes, media_type: str) -> None:
         """`reference`: a tag, or the digest."""
@@ -196,41 +207,45 @@ class Repository:
             self.wire.ask("DELETE", self.wire.at(location), self.push, fine=tuple(range(400, 500)))
 
     def _whole(self, digest: str, size: int, source: Path | bytes, progress: Progress) -> None:
-        """In one PUT. When that breaks, the upload may be gone with it, so both are done again."""
-        for tried in range(1, RESUMES + 1):
+        """In one PUT. When that breaks the upload is spoilt, so a new one is begun, or it has all arrived."""
+        for tried in range(1, ATTEMPTS + 1):
             target = _with(self._started(), digest)
             counted = _Counted(progress)
             try:
                 self.wire.ask(
-                    "PUT", target, self.push, body=lambda: counted.opened(source), size=size,  # noqa: B023
+                    "PUT", target, self.push, body=lambda: counted.opened(source), size=size, once=True,  # noqa: B023
                     headers={"Content-Type": "application/octet-stream"},
                 )  # fmt: skip
                 return
-            except Refused as error:
-                if error.status not in (404, 416) or tried == RESUMES or self.has(digest, size):
-                    if error.status in (404, 416) and self.has(digest, size):
-                        return
+            except Surroundings as error:
+                if isinstance(error, Refused) and error.status not in SPOILT:
+                    raise
+                if self.has(digest, size):
+                    return
+                if tried == ATTEMPTS:
                     raise
                 counted.forgotten()
+                self.wire.rest(pause(tried, error.after if isinstance(error, Refused) else ""))
 
     def _in_pieces(self, digest: str, size: int, source: Path, progress: Progress) -> None:
         """In PATCHes, and on from where the registry says it is after one that broke."""
-        target, done = self._started(), 0
-        for _ in range(RESUMES + size // CHUNK + 1):
-            if done >= size:
-                break
+        target, done, broken = self._started(), 0, 0
+        while done < size:
             length = min(CHUNK, size - done)
             span = {"Content-Range": f"{done}-{done + length - 1}", "Content-Type": "application/octet-stream"}
             at = done
             try:
                 answer = self.wire.ask(
-                    "PATCH", target, self.push, body=lambda: _part(source, at, length), size=length, headers=span,  # noqa: B023
+                    "PATCH", target, self.push, body=lambda: _part(source, at, length), size=length, once=True,  # noqa: B023
+                    headers=span,
                 )  # fmt: skip
                 target, done = self.wire.at(answer.headers.get("Location") or target), done + length
                 progress(length)
-            except Refused as error:
-                if error.status not in (404, 416):
+            except Surroundings as error:
+                broken += 1
+                if (isinstance(error, Refused) and error.status not in SPOILT) or broken > RESUMES:
                     raise
+                self.wire.rest(pause(broken, ""))
                 target, now = self._where(target)
                 progress(now - done)
                 done = now
@@ -243,7 +258,7 @@ class Repository:
     def _where(self, target: str) -> tuple[str, int]:
         """How much of an upload the registry has; a new one where it has forgotten it."""
         answer = self.wire.ask("GET", target, self.push, fine=(404,))
-        match = re.fullmatch(r"(?:bytes=)?0-(\d+)", answer.headers.get("Range", ""))
+        match = re.fullmatch(r"(?:bytes=)?0-([1-9]\d*)", answer.headers.get("Range", ""))  # 0-0 is said of nothing
         if answer.status_code == 404:
             return self._started(), 0
         return self.wire.at(answer.headers.get("Location") or target), int(match[1]) + 1 if match else 0

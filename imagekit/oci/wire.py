@@ -48,9 +48,11 @@ Body = Callable[[], IO[bytes]]
 class Refused(Surroundings):
     """An answer that no further attempt would change."""
 
-    def __init__(self, message: str, status: int, codes: tuple[str, ...], hint: str = "") -> None:
+    def __init__(self, message: str, status: int, codes: tuple[str, ...], hint: str = "", after: str = "") -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.after = after
+        """Retry-After of the reply."""
         self.codes = codes
         """Codes of the errors in the reply, as BLOB_UNKNOWN."""
 
@@ -66,24 +68,43 @@ class Wire:
     """Path of a CA bundle."""
     proxies: Mapping[str, str] = field(default_factory=dict)
     find_login: Callable[[str], Login | None] = logins.find
-    wait: Callable[[float], None] = time.sleep
+    wait: Callable[[float], None] | None = None
+    """For tests; otherwise what `give_up` ends."""
     _local: threading.local = field(default_factory=threading.local, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _headers: dict[str, str] = field(default_factory=dict, repr=False)
     """Scope -> Authorization."""
     _login: list[Login | None] = field(default_factory=list, repr=False)
+    _over: threading.Event = field(default_factory=threading.Event, repr=False)
+    _sessions: list[requests.Session] = field(default_factory=list, repr=False)
 
     @property
     def top(self) -> str:
         return f"{'http' if self.plain else 'https'}://{self.host}"
 
+    def rest(self, seconds: float) -> None:
+        """Wait before it is asked again. Raises Surroundings when all was given up meanwhile."""
+        if self.wait:
+            self.wait(seconds)
+        elif self._over.wait(seconds):
+            raise Surroundings("given up")
+
+    def give_up(self) -> None:
+        """End what other threads wait for."""
+        self._over.set()
+        with self._lock:
+            for session in self._sessions:
+                session.close()
+
     def ask(
         self, method: str, path: str, scope: str, *, body: Body | bytes | None = None, size: int = 0,
         headers: Mapping[str, str] | None = None, stream: bool = False, fine: tuple[int, ...] = (),
+        once: bool = False,
     ) -> requests.Response:  # fmt: skip
         """An answer with a status below 400, or one of `fine`. Raises Surroundings, or Refused for what stays so.
 
         `path`: from the root of the registry, or a URL that it gave. `scope`: as repository:ml/pytorch:pull,push.
+        `once`: what broke is not sent again, but for a new token.
         """
         url = self.at(path)
         tried, authorized = 0, 0
@@ -91,25 +112,24 @@ class Wire:
             tried += 1
             try:
                 answer = self._send(method, url, scope, body, size, headers or {}, stream)
-            except requests.exceptions.SSLError:
-                raise Surroundings(
-                    f"the certificate of {self.host} is not trusted",
-                    hint="tls.ca of the site names a CA bundle; imagekit site shows what applies",
-                ) from None
             except requests.RequestException as error:
-                if tried >= ATTEMPTS:
+                known = _tls(self.host, error)
+                if known:
+                    raise known from None
+                if once or tried >= ATTEMPTS:
                     raise Surroundings(
-                        f"{self.host} broke off {tried} times ({_kind(error)})", hint="is it up, and is its disk full?"
+                        f"{self.host} broke off{'' if once else f' {tried} times'} ({_kind(error)})",
+                        hint="is it up, and is its disk full?",
                     ) from None
-                self.wait(_pause(tried, ""))
+                self.rest(pause(tried, ""))
                 continue
             if answer.status_code == 401 and authorized < AUTHORIZED:
                 authorized += 1  # also in the middle of a push: a token lives for minutes
                 tried -= 1
                 self._authorize(answer, scope)
                 continue
-            if answer.status_code in AGAIN and answer.status_code not in fine and tried < ATTEMPTS:
-                self.wait(_pause(tried, answer.headers.get("Retry-After", "")))
+            if answer.status_code in AGAIN and answer.status_code not in fine and tried < ATTEMPTS and not once:
+                self.rest(pause(tried, answer.headers.get("Retry-After", "")))
                 continue
             if answer.status_code < 400 or answer.status_code in fine:
                 return answer
@@ -133,7 +153,8 @@ class Wire:
         session = self._session()
         authorization = self._headers.get(scope)
         whole = {**headers, **({"Authorization": authorization} if authorization else {})}
-        patience = (CONNECT, ANSWER + size / SLOWEST)
+        # urllib3 takes the first for sending, too: a registry may stop reading for a while
+        patience = (ANSWER if callable(body) else CONNECT, ANSWER + size / SLOWEST)
         opened = body() if callable(body) else None
         try:
             answer = session.request(
@@ -169,13 +190,15 @@ class Wire:
             made.trust_env = False
             made.headers["User-Agent"] = "imagekit"
             self._local.session = made
+            with self._lock:
+                self._sessions.append(made)
         return self._local.session  # type: ignore[no-any-return]
 
     def _authorize(self, answer: requests.Response, scope: str) -> None:
         """Do what a 401 asks for. Raises Refused where that cannot be done."""
         challenge = answer.headers.get("WWW-Authenticate", "")
         answer.close()
-        kind, _, rest = challenge.partition(" ")
+        kind, rest = _chosen(challenge)
         with self._lock:
             if not self._login:
                 self._login.append(self.find_login(self.host))
@@ -233,10 +256,10 @@ class Wire:
             except requests.RequestException as error:
                 if tried == ATTEMPTS:
                     raise Surroundings(f"the token server of {self.host} does not answer ({_kind(error)})") from None
-                self.wait(_pause(tried, ""))
+                self.rest(pause(tried, ""))
                 continue
             if answer.status_code in AGAIN and tried < ATTEMPTS:
-                self.wait(_pause(tried, answer.headers.get("Retry-After", "")))
+                self.rest(pause(tried, answer.headers.get("Retry-After", "")))
                 continue
             return answer
         raise AssertionError("not reached")
@@ -252,7 +275,9 @@ class Wire:
             what = f"{self.host} fails ({code}), also after {ATTEMPTS} attempts"
         elif code == 507 or "space" in messages:
             hint = "its disk is full"
-        return Refused(what + (f": {messages}" if messages else ""), code, codes, hint)
+        return Refused(
+            what + (f": {messages}" if messages else ""), code, codes, hint, answer.headers.get("Retry-After", "")
+        )
 
 
 def _errors(answer: requests.Response) -> tuple[tuple[str, ...], str]:
@@ -265,7 +290,7 @@ def _errors(answer: requests.Response) -> tuple[tuple[str, ...], str]:
         return (), ""
 
 
-def _pause(tried: int, after: str) -> float:
+def pause(tried: int, after: str) -> float:
     """Seconds before the next attempt: what Retry-After says, in seconds or as a date, else longer each time."""
     told = 0.0
     if re.fullmatch(r"\d{1,6}", after.strip()):
@@ -279,10 +304,30 @@ def _pause(tried: int, after: str) -> float:
     return min(max(told, 0.0) or own, LONGEST)
 
 
+def _chosen(challenges: str) -> tuple[str, str]:
+    """(scheme, parameters) of the challenge to answer: Bearer where there are several (RFC 9110, 11.6.1)."""
+    parts = re.split(r"(?:^|,)\s*(Bearer|Basic)(?=\s|$|,)", challenges, flags=re.IGNORECASE)
+    found = {kind.lower(): rest for kind, rest in zip(reversed(parts[1::2]), reversed(parts[2::2]), strict=True)}
+    return next(((kind, found[kind]) for kind in ("bearer", "basic") if kind in found), ("", ""))
+
+
 def _fields(text: str) -> dict[str, str]:
-    """The parameters of a challenge (RFC 9110, 11.6.1)."""
+    """The parameters of a challenge; of two of one name the first."""
     found = re.findall(r'([A-Za-z_]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))', text)
-    return {name.lower(): re.sub(r"\\(.)", r"\1", quoted) if quoted else bare for name, quoted, bare in found}
+    return {name.lower(): re.sub(r"\\(.)", r"\1", quoted) if quoted else bare for name, quoted, bare in reversed(found)}
+
+
+def _tls(host: str, error: Exception) -> Surroundings | None:
+    """What is wrong with TLS for good; a connection that broke in its handshake is none of it."""
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text or "doesn't match" in text:
+        return Surroundings(
+            f"the certificate of {host} is not trusted",
+            hint="tls.ca of the site names a CA bundle; imagekit site shows what applies",
+        )
+    if "WRONG_VERSION_NUMBER" in text or "wrong version number" in text:
+        return Surroundings(f"{host} does not speak TLS", hint="HTTP is for registries on this machine only")
+    return None
 
 
 def _host(parts: Any) -> tuple[str, int]:

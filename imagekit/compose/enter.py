@@ -1,0 +1,89 @@
+"""Enter a root and never see what was outside of it again; runs by itself, in namespaces that unshare(1) has made.
+
+    python3 -I -S enter.py '{"root": ..., "folders": [[from, to], ...], "uid": ..., "gid": ..., "workdir": ...,
+                             "environment": {...}, "call": [...]}'
+
+Not chroot(2), which root leaves as it came: pivot_root(2), and the old root is unmounted. Devices are those that say
+nothing about this machine. No capability is left, and none comes back with a program.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+from pathlib import Path
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+RDONLY, NOSUID, REMOUNT, BIND, REC, PRIVATE = 1, 2, 32, 4096, 16384, 1 << 18
+DETACH = 2
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+NO_NEW_PRIVS, CAPBSET_DROP = 38, 24
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+
+
+def called(done: int, what: str) -> None:
+    if done:
+        number = ctypes.get_errno()
+        sys.exit(f"{what}: {os.strerror(number)}")
+
+
+def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
+    arguments = [text.encode() for text in (source, target, kind)]
+    called(LIBC.mount(*arguments, ctypes.c_ulong(flags), options.encode()), f"mount {kind or source} on {target}")
+
+
+def devices() -> None:
+    """A /dev of our own, in the root that we stand in."""
+    mount("dev", "dev", "tmpfs", NOSUID, "mode=0755")
+    for name in DEVICES:
+        Path("dev", name).touch()
+        mount(f"/dev/{name}", f"dev/{name}", "", BIND)
+    for folder, kind, options in (
+        ("dev/shm", "tmpfs", "mode=1777,size=1g"), ("dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=620"),
+    ):  # fmt: skip
+        Path(folder).mkdir()
+        mount(kind, folder, kind, NOSUID, options)
+    for name, target in (
+        ("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"),
+    ):  # fmt: skip
+        Path("dev", name).symlink_to(target)
+
+
+def main() -> None:
+    wanted = json.loads(sys.argv[1])
+    mount("none", "/", "", REC | PRIVATE)
+    mount(wanted["root"], wanted["root"], "", BIND | REC)
+    os.chdir(wanted["root"])
+    mount("proc", "proc", "proc", NOSUID)
+    mount("proc/sys", "proc/sys", "", BIND)
+    mount("proc/sys", "proc/sys", "", REMOUNT | BIND | RDONLY)
+    devices()
+    mount("tmp", "tmp", "tmpfs", NOSUID, "mode=1777")
+    for source, target in wanted["folders"]:
+        place = Path(target.lstrip("/"))
+        (place if Path(source).is_dir() else place.parent).mkdir(parents=True, exist_ok=True)
+        if not Path(source).is_dir():
+            place.touch()
+        mount(source, str(place), "", BIND | REC)
+        LIBC.mount(b"", str(place).encode(), b"", ctypes.c_ulong(REMOUNT | BIND | RDONLY | NOSUID), b"")
+    called(LIBC.syscall(PIVOT_ROOT[os.uname().machine], b".", b"."), "pivot_root")
+    called(LIBC.umount2(b".", DETACH), "umount of the old root")
+    os.chdir(wanted["workdir"])
+    for capability in range(64):
+        LIBC.prctl(CAPBSET_DROP, capability, 0, 0, 0)  # those that this kernel does not know it refuses
+    os.setgroups([])
+    os.setresgid(wanted["gid"], wanted["gid"], wanted["gid"])
+    os.setresuid(wanted["uid"], wanted["uid"], wanted["uid"])
+    called(LIBC.prctl(NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    os.umask(0o022)
+    call = wanted["call"]
+    try:
+        os.execvpe(call[0], call, wanted["environment"])
+    except OSError as error:
+        sys.exit(f"{call[0]}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()
