@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import contextlib
 import io
 import json
 import tarfile
@@ -18,6 +18,9 @@ from imagekit.site import Site
 
 SMALL = 50_000_000
 """Bytes of a layer that is fetched to see what is in it; imagekit's own files have a tenth of one."""
+
+UNPACKED = 4 * SMALL
+"""Bytes of it that are read, unpacked."""
 
 OURS = ("imagekit: its own files", "COPY rootfs/ /")
 """Lines of the history of the layer with /opt/imagekit: of a composed image, and of a Dockerfile's."""
@@ -89,13 +92,18 @@ def _for_amd64(there: Repository, content: bytes) -> dict[str, Any]:
 
 
 def _read(blob: bytes, paths: list[str]) -> dict[str, bytes]:
-    try:
-        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(blob))) as archive:
-            members = [member for member in archive if member.isreg()]
-            named = {f"/{member.name.removeprefix('./')}": member for member in members}
-            return {
-                path: archive.extractfile(member).read()  # type: ignore[union-attr]
-                for path, member in named.items() if any(path == one or path.startswith(f"{one}/") for one in paths)
-            }  # fmt: skip
-    except (OSError, EOFError, zlib.error, tarfile.TarError):
-        return {}
+    """Files of a layer of somebody's: a few bytes may be many, so it is read as a stream and not to any end."""
+    found: dict[str, bytes] = {}
+    with (
+        contextlib.suppress(OSError, EOFError, zlib.error, tarfile.TarError),
+        tarfile.open(fileobj=io.BytesIO(blob), mode="r|gz") as archive,
+    ):
+        for member in archive:
+            path = f"/{member.name.removeprefix('./')}"
+            wanted = any(path == one or path.startswith(f"{one}/") for one in paths)
+            if archive.offset > UNPACKED:
+                break
+            if wanted and member.isreg() and member.size <= SMALL:
+                content = archive.extractfile(member)
+                found[path] = content.read() if content else b""
+    return found

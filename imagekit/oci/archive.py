@@ -6,6 +6,7 @@ is told at once. The contents are checked where they are read (`layer`).
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zipfile
 import zlib
@@ -19,6 +20,11 @@ from imagekit.errors import BuildFailed
 
 NAME_MOST, PATH_MOST = 255, 3800
 """Bytes of one part of a path and of a path: what Linux takes, with room for where the wheel goes."""
+
+SMALL = 2**26
+"""Bytes of metadata or of a script, at most: they are read as a whole."""
+
+PIECE = 2**17
 
 _DAMAGED = (zipfile.BadZipFile, OSError, EOFError, struct.error)
 _LOCAL = struct.Struct("<4s5H3I2H")
@@ -67,19 +73,42 @@ def members(path: Path) -> tuple[Member, ...]:
 
 
 def content(member: Member) -> bytes:
-    """All of a small member, checked. Raises BuildFailed."""
+    """All of a small member, checked. Raises BuildFailed, as for one that is too large to be what it should be."""
+    if member.size > SMALL:
+        raise refused(member.archive, [f"{member.name}: {member.size} bytes are too many for such a file"])
+    return b"".join(pieces(member))
+
+
+def sha256(member: Member) -> bytes:
+    """Of a member of any size, checked. Raises BuildFailed."""
+    digest = hashlib.sha256()
+    for piece in pieces(member):
+        digest.update(piece)
+    return digest.digest()
+
+
+def pieces(member: Member) -> Iterator[bytes]:
+    """What a member holds, checked at its end. Raises BuildFailed."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    left, seen, crc = member.compressed, 0, 0
     with member.archive.open("rb") as stream:
         stream.seek(member.offset)
-        data = stream.read(member.compressed)
-    if member.deflated:
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        try:
-            data = inflater.decompress(data, member.size + 1)
-        except zlib.error as error:
-            raise refused(member.archive, [f"{member.name}: {error}"]) from None
-    if len(data) != member.size or zlib.crc32(data) != member.crc:
+        data = b""
+        while seen <= member.size:
+            if not data and left:
+                data = stream.read(min(left, PIECE))
+                left -= len(data) or left
+            try:
+                plain = inflater.decompress(data, PIECE) if member.deflated else data
+            except zlib.error as error:
+                raise refused(member.archive, [f"{member.name}: {error}"]) from None
+            data = inflater.unconsumed_tail if member.deflated else b""
+            seen, crc = seen + len(plain), zlib.crc32(plain, crc)
+            yield plain
+            if not plain and not data and not left:
+                break
+    if seen != member.size or crc != member.crc:
         raise refused(member.archive, [f"{member.name}: its content is not what the archive's directory says"])
-    return data
 
 
 def refused(path: Path, problems: list[str]) -> BuildFailed:

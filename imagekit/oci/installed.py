@@ -20,7 +20,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from imagekit.oci.archive import Member, content, members, refused
+from imagekit.oci.archive import Member, content, members, refused, sha256
 
 VENV = "opt/venv"
 SITE = f"{VENV}/lib/python/site-packages"
@@ -38,6 +38,8 @@ if __name__ == "__main__":
     sys.exit({function}())
 """
 """The same text as uv's, so that both engines make the same tree."""
+
+_INTERPRETER = re.compile(rf"{VENV}/bin/python[\d.]*")
 
 _TARGET = re.compile(r"(?P<module>\w+(?:\.\w+)*)\s*:\s*(?P<function>\w+(?:\.\w+)*)\s*(?:\[.*\])?")
 
@@ -74,13 +76,16 @@ def files(wheel: Path, python: str) -> tuple[File, ...]:
         else:
             rows.append(_file(place, member, recorded.get(member.name, "")))
     try:
-        if scripts := found.get(f"{info}/entry_points.txt"):
-            rows += _scripts(content(scripts))
+        if points := found.get(f"{info}/entry_points.txt"):
+            scripts = {script.path: script for script in _scripts(content(points))}
+            rows = [row for row in rows if row.path not in scripts] + list(scripts.values())
     except ValueError as error:
         problems.append(f"entry_points.txt: {error}")
     rows.append(_made(f"{SITE}/{info}/INSTALLER", INSTALLER.encode()))
     rows.append(_made(f"{SITE}/{info}/REQUESTED", b""))
-    problems += [f"two of its files become /{path}" for path, n in Counter(row.path for row in rows).items() if n > 1]
+    paths = Counter([*(row.path for row in rows), f"{SITE}/{info}/RECORD"])
+    problems += [f"two of its files become /{path}" for path, n in paths.items() if n > 1]
+    problems += [f"/{path} is the interpreter of the image" for path in paths if _INTERPRETER.fullmatch(path)]
     problems += _below_files({row.path for row in rows})
     if problems:
         raise refused(wheel, problems)
@@ -116,13 +121,15 @@ def _recorded(wheel: Path, found: dict[str, Member], info: str) -> dict[str, str
     """name -> sha256 in urlsafe base64, as RECORD has it.
 
     A file that RECORD does not know, or one of the metadata of which it tells what is not so (top_level.txt of decord
-    0.6.0), gets its own. Raises BuildFailed for what it says of code and is not so.
+    0.6.0), gets its own; one that is not there is left out. Raises BuildFailed for what is not so of code.
     """
     text = content(found[f"{info}/RECORD"]).decode("utf-8", "replace")
-    rows = {row[0]: row for row in csv.reader(io.StringIO(text)) if row}
+    try:
+        rows = {row[0]: row for row in csv.reader(io.StringIO(text)) if row}
+    except csv.Error as error:
+        raise refused(wheel, [f"RECORD is no table: {error}"]) from None
     free = {f"{info}/{file}" for file in _MADE_HERE}
-    problems = [f"RECORD has {name!r}, the archive has not" for name in rows if name not in found and name not in free]
-    digests = {}
+    problems, digests = list[str](), {}
     for name, member in found.items():
         if name in free:
             continue
@@ -134,7 +141,7 @@ def _recorded(wheel: Path, found: dict[str, Member], info: str) -> dict[str, str
         elif algorithm == "sha256" and value and fits:
             digests[name] = value.rstrip("=")
         else:
-            digests[name] = _digest(content(member))
+            digests[name] = _text(sha256(member))
     if problems:
         raise refused(wheel, problems)
     return digests
@@ -162,22 +169,22 @@ def _file(place: str, member: Member, digest: str) -> File:
     if not place.startswith(f"{VENV}/bin/"):
         return File(place, member, member.executable, digest)
     text = content(member)
-    if not re.match(rb"#!pythonw?\b", text):
+    if not text.startswith(b"#!python"):
         return File(place, member, True, digest)
     return _made(place, SHEBANG.encode() + text.partition(b"\n")[2], executable=True)
 
 
 def _scripts(text: bytes) -> Iterator[File]:
     """Console and GUI scripts. Raises ValueError for an entry that is none."""
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=True)
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False, allow_no_value=True)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     try:
-        parser.read_string(text.decode("utf-8"))
+        parser.read_string(text.decode("utf-8-sig"))
     except (configparser.Error, UnicodeDecodeError) as error:
         raise ValueError(str(error).splitlines()[0]) from None
     for section in ("console_scripts", "gui_scripts"):
         for name, target in parser.items(section) if parser.has_section(section) else ():
-            match = _TARGET.fullmatch(target.strip())
+            match = _TARGET.fullmatch((target or "").strip())
             if not match or not re.fullmatch(r"[\w.+-]+", name) or name in (".", ".."):
                 raise ValueError(f"{name} = {target}")
             function = match["function"]
@@ -190,7 +197,11 @@ def _made(path: str, text: bytes, executable: bool = False) -> File:
 
 
 def _digest(text: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text).digest()).rstrip(b"=").decode()
+    return _text(hashlib.sha256(text).digest())
+
+
+def _text(digest: bytes) -> str:
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def _record(rows: list[File], path: str) -> File:

@@ -2,8 +2,8 @@
 
 <cache>/layers/blobs/<sha256> holds them, <cache>/layers/keys/<key>.json says which one a key stands for. A blob is
 written apart and renamed when it is whole, and its key is written after it: a killed build leaves nothing that a later
-one could take for a layer. A known layer is not read again: its size is compared, and its time, which is one constant until
-somebody writes to it. `verify` reads all of them.
+one could take for a layer. A known layer is not read again: its size is compared, and its time, which is one constant
+until somebody writes to it. `verify` reads all of them.
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ from urllib.parse import urlencode
 import requests
 
 from imagekit.errors import Surroundings
+from imagekit.oci.challenge import pause
 from imagekit.oci.image import INDEX, MANIFEST
-from imagekit.oci.wire import AGAIN, ATTEMPTS, Refused, Wire, pause
+from imagekit.oci.wire import AGAIN, ATTEMPTS, Refused, Wire
 
 DOCKER = (
     "application/vnd.docker.distribution.manifest.v2+json",

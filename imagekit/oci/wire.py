@@ -6,13 +6,10 @@ besides is in the comments.
 
 from __future__ import annotations
 
-import random
 import re
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -20,6 +17,7 @@ import requests
 
 from imagekit.errors import Surroundings
 from imagekit.oci import login as logins
+from imagekit.oci.challenge import chosen, fields, pause
 from imagekit.oci.login import Login
 
 AGAIN = {408, 429, 500, 502, 503, 504, 522}
@@ -28,9 +26,6 @@ AGAIN = {408, 429, 500, 502, 503, 504, 522}
 ATTEMPTS = 6
 AUTHORIZED = 3
 """How often one request asks for a token: the first may end while it is on its way."""
-
-LONGEST = 60.0
-"""Seconds that are waited at most before it is asked again, whatever Retry-After says."""
 
 CONNECT, ANSWER = 15.0, 60.0
 """Seconds to connect, and for an answer to begin; to these comes time for what is sent (`SLOWEST`)."""
@@ -198,7 +193,7 @@ class Wire:
         """Do what a 401 asks for. Raises Refused where that cannot be done."""
         challenge = answer.headers.get("WWW-Authenticate", "")
         answer.close()
-        kind, rest = _chosen(challenge)
+        kind, rest = chosen(challenge)
         with self._lock:
             if not self._login:
                 self._login.append(self.find_login(self.host))
@@ -206,7 +201,7 @@ class Wire:
         if kind.lower() == "basic" and login:
             self._headers[scope] = requests.auth._basic_auth_str(login.user, login.password)
         elif kind.lower() == "bearer":
-            self._headers[scope] = f"Bearer {self._token(_fields(rest), scope, login)}"
+            self._headers[scope] = f"Bearer {self._token(fields(rest), scope, login)}"
         else:
             raise Refused(f"{self.host} asks for a login", 401, (), hint=f"docker login {self.host}")
 
@@ -288,33 +283,6 @@ def _errors(answer: requests.Response) -> tuple[tuple[str, ...], str]:
         return codes, re.sub(r"[^\x20-\x7e]", "?", str(rows[0].get("message", ""))[:200]) if rows else ""
     except (ValueError, KeyError, TypeError, AttributeError, requests.RequestException):
         return (), ""
-
-
-def pause(tried: int, after: str) -> float:
-    """Seconds before the next attempt: what Retry-After says, in seconds or as a date, else longer each time."""
-    told = 0.0
-    if re.fullmatch(r"\d{1,6}", after.strip()):
-        told = float(after)
-    elif after:
-        try:
-            told = parsedate_to_datetime(after).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            told = 0.0
-    own = min(2.0 ** (tried - 1), 16.0) * random.uniform(0.8, 1.2)
-    return min(max(told, 0.0) or own, LONGEST)
-
-
-def _chosen(challenges: str) -> tuple[str, str]:
-    """(scheme, parameters) of the challenge to answer: Bearer where there are several (RFC 9110, 11.6.1)."""
-    parts = re.split(r"(?:^|,)\s*(Bearer|Basic)(?=\s|$|,)", challenges, flags=re.IGNORECASE)
-    found = {kind.lower(): rest for kind, rest in zip(reversed(parts[1::2]), reversed(parts[2::2]), strict=True)}
-    return next(((kind, found[kind]) for kind in ("bearer", "basic") if kind in found), ("", ""))
-
-
-def _fields(text: str) -> dict[str, str]:
-    """The parameters of a challenge; of two of one name the first."""
-    found = re.findall(r'([A-Za-z_]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))', text)
-    return {name.lower(): re.sub(r"\\(.)", r"\1", quoted) if quoted else bare for name, quoted, bare in reversed(found)}
 
 
 def _tls(host: str, error: Exception) -> Surroundings | None:

@@ -19,6 +19,7 @@ DIGEST = "sha256:" + "a" * 64
     ("registry.example/ml/pytorch", Reference("registry.example", "ml/pytorch")),
     ("registry.example:5000/pytorch:2.4.1-cuda12.1", Reference("registry.example:5000", "pytorch", "2.4.1-cuda12.1")),
     ("localhost/a__b/c-d.e", Reference("localhost", "a__b/c-d.e")), ("[::1]:5000/x:y", Reference("[::1]:5000", "x", "y")),
+    ("registry-1.docker.io/me/x:1", Reference("registry-1.docker.io", "me/x", "1")),
     (f"127.0.0.1:5000/x:t@{DIGEST}", Reference("127.0.0.1:5000", "x", "t", DIGEST)),
 ])  # fmt: skip
 def test_names(text: str, found: Reference) -> None:
@@ -67,6 +68,16 @@ def test_logins_of_docker(tmp_path: Path) -> None:
     assert login.find("old.example", environment) == login.Login("bob", "x")
     assert login.find("token.example", environment) == login.Login("", "", "abc")
     assert login.find("empty.example", environment) is None and login.find("none.example", environment) is None
+
+
+def test_docker_hub_has_a_name_of_its_own(tmp_path: Path) -> None:
+    assert str(reference.parse("docker.io/pytorch:1")) == "registry-1.docker.io/library/pytorch:1"
+    assert str(reference.parse("docker.io/me/pytorch:1")) == "registry-1.docker.io/me/pytorch:1"
+    environment = config(tmp_path, auths={"https://index.docker.io/v1/": basic("ada:x")})
+    assert login.find("registry-1.docker.io", environment) == login.Login("ada", "x")
+    assert login.find(
+        "registry.example", config(tmp_path, auths={"https://registry.example/": basic("b:y")})
+    ) == login.Login("b", "y")
 
 
 def test_netrc_comes_after(tmp_path: Path) -> None:

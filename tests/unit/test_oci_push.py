@@ -11,7 +11,7 @@ import pytest
 from registry_double import Fault, Registry, served
 
 from imagekit.errors import Surroundings
-from imagekit.oci import image, registry, wire
+from imagekit.oci import challenge, image, registry
 from imagekit.oci.image import Configuration, Image, Stacked
 from imagekit.oci.layer import Layer
 from imagekit.oci.push import push
@@ -181,17 +181,25 @@ def test_an_upload_goes_to_no_other_host(there: Registry, small: Image, location
 
 
 def test_retry_after_is_heeded_and_bounded() -> None:
-    assert wire.pause(1, "7") == 7.0
-    assert wire.pause(1, "999999") == wire.LONGEST
-    assert 0.8 <= wire.pause(1, "") <= 1.2 and wire.pause(9, "") <= 1.2 * 16
-    assert wire.pause(1, "Fri, 31 Dec 1999 23:59:59 GMT") <= 1.2  # gone by
-    assert wire.pause(1, "soon") <= 1.2
+    assert challenge.pause(1, "7") == 7.0
+    assert challenge.pause(1, "999999") == challenge.LONGEST
+    assert 0.8 <= challenge.pause(1, "") <= 1.2 and challenge.pause(9, "") <= 1.2 * 16
+    assert challenge.pause(1, "Fri, 31 Dec 1999 23:59:59 GMT") <= 1.2  # gone by
+    assert challenge.pause(1, "soon") <= 1.2
 
 
 def test_a_challenge_is_read_as_it_is_written() -> None:
     text = 'realm="https://auth.example/token?a=b,c",service="re\\"g", scope=repository:x:pull'
-    assert wire._fields(text) == {
+    assert challenge.fields(text) == {
         "realm": "https://auth.example/token?a=b,c",
         "service": 're"g',
         "scope": "repository:x:pull",
     }
+
+
+def test_of_two_challenges_the_token_is_taken() -> None:
+    """As Gitea sends them; requests joins two headers with a comma."""
+    both = 'Bearer realm="https://a.example/token",service="s", Basic realm="Gitea, and more"'
+    assert challenge.chosen(both) == ("bearer", ' realm="https://a.example/token",service="s"')
+    assert challenge.chosen('Basic realm="x"') == ("basic", ' realm="x"')
+    assert challenge.chosen("Negotiate abc") == ("", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,13 @@ def test_different_files_name_both_owners_or_the_winner_has_it(tmp_path: Path) -
     decided = overlaps.decided(wheels, {f"/{SITE}/cv2": "b"})
     assert [file.path for file in decided["a"]] == [f"{SITE}/a/x.py"]
     assert decided["b"] == wheels["b"]
+
+
+def test_a_hash_that_is_only_claimed(tmp_path: Path) -> None:
+    one = files(tmp_path, "a", share__x="1\n")
+    two = tuple(dataclasses.replace(file, sha256=one[0].sha256) for file in files(tmp_path, "b", share__x="2\n"))
+    with pytest.raises(BuildFailed, match="share/x.py: a and b"):
+        overlaps.decided({"a": one, "b": two})
 
 
 def test_a_file_where_another_has_a_folder(tmp_path: Path) -> None:

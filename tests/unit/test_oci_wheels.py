@@ -7,7 +7,9 @@ import hashlib
 import io
 import random
 import struct
+import sys
 import tarfile
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from wheels_made import INFO, METADATA, WHEEL, digest, info, record, wheel
 
 from imagekit.errors import BuildFailed
 from imagekit.oci import installed, layer
+from imagekit.oci.archive import members
 from imagekit.oci.layer import Layer
 
 SITE = "opt/venv/lib/python/site-packages"
@@ -275,6 +278,53 @@ def test_a_bomb_is_read_no_further_than_it_says(tmp_path: Path) -> None:
         convert(path)
 
 
+def test_bytes_after_the_end_of_a_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be a member of the gzip of their own, and files of the layer that its digest does not tell of."""
+    path = wheel(tmp_path, {**GOOD, "demo/small": b"s" * 10})
+    smuggled = gzip.compress(b"x" * 100)
+
+    def longer(data: bytearray, local: int, central: int) -> None:
+        (old,) = struct.unpack_from("<I", data, central + 20)
+        end = local + 30 + len(b"demo/small") + old
+        data[end:end] = smuggled
+        struct.pack_into("<I", data, central + len(smuggled) + 20, old + len(smuggled))
+        for at in range(len(data) - 46):
+            if data[at : at + 4] == b"PK\x01\x02" and struct.unpack_from("<I", data, at + 42)[0] > local:
+                struct.pack_into("<I", data, at + 42, struct.unpack_from("<I", data, at + 42)[0] + len(smuggled))
+        tail = data.rindex(b"PK\x05\x06")
+        struct.pack_into("<I", data, tail + 16, struct.unpack_from("<I", data, tail + 16)[0] + len(smuggled))
+
+    patched(path, longer, b"demo/small")
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None, "others see nothing wrong"
+    (own,) = (member.compressed for member in members(path) if member.name == "demo/small")
+    for piece in (own - len(smuggled), 1, 2**17):
+        monkeypatch.setattr(layer, "PIECE", piece)
+        with pytest.raises(BuildFailed, match="cannot be made a layer"):
+            convert(path)
+
+
+def test_another_name_in_an_extra_field(tmp_path: Path) -> None:
+    """Info-ZIP's Unicode path: Python takes it for the name from 3.12 on."""
+    name, other = b"demo/extra.py", b"../../../etc/x"
+    entry = info(name.decode())
+    entry.extra = struct.pack("<HHBI", 0x7075, 5 + len(other), 1, zlib.crc32(name)) + other
+    path = added(wheel(tmp_path, GOOD), entry, b"x")
+    if sys.version_info >= (3, 12):
+        with pytest.raises(BuildFailed, match="another name"):
+            installed.files(path, "3.11")
+    else:
+        assert not any("etc" in file.path for file in installed.files(path, "3.11"))
+
+
+def test_an_unrecorded_bomb_is_hashed_in_pieces(tmp_path: Path) -> None:
+    path = wheel(tmp_path, {**GOOD, "demo/zeros": bytes(10**8)}, RECORD=b"")
+    tracemalloc.start()
+    installed.files(path, "3.11")
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+
+
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04" + bytes(100), b"PK\x05\x06" + bytes(18) + b"x"])
 def test_what_is_no_archive(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "demo-1.0-py3-none-any.whl"
@@ -295,7 +345,8 @@ def test_a_truncated_archive(tmp_path: Path) -> None:
     ({"WHEEL": b"Wheel-Version: 2.0\n"}, [], "version 2.0"), ({"WHEEL": b""}, [], "version none"),
     ({"entry_points.txt": b"[console_scripts]\nx = demo:main; import os\n"}, [], "x = demo:main; import os"),
     ({"entry_points.txt": b"[console_scripts]\n../../x = demo:main\n"}, [], "../../x"),
-    ({"entry_points.txt": b"x = 1\n"}, [], "entry_points.txt"), ({"entry_points.txt": b"\xff"}, [], "entry_points.txt"),
+    ({"entry_points.txt": b"x = 1\n"}, [], "entry_points.txt"), ({"entry_points.txt": b"[console_scripts]\nx\n"}, [], "x = None"),
+    ({"entry_points.txt": b"[console_scripts]\npython3.11 = demo:main\n"}, [], "the interpreter of the image"), ({"entry_points.txt": b"\xff"}, [], "entry_points.txt"),
 ])  # fmt: skip
 def test_metadata_that_is_refused(tmp_path: Path, more: dict[str, bytes], without: list[str], says: str) -> None:
     with pytest.raises(BuildFailed) as caught:
@@ -307,7 +358,7 @@ RECORDED = record({**GOOD, f"{INFO}/METADATA": METADATA, f"{INFO}/WHEEL": WHEEL}
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    (RECORDED + "demo/gone.py,sha256=abc,3\n", "RECORD has 'demo/gone.py', the archive has not"),
+    ('"' + "x" * 200_000, "RECORD is no table"),
     (RECORDED.replace(",6\n", ",7\n"), "RECORD gives 'demo/__init__.py' 7 bytes, it has 6"),
 ])  # fmt: skip
 def test_a_record_that_lies_of_code(tmp_path: Path, text: str, says: str) -> None:
@@ -318,7 +369,7 @@ def test_a_record_that_lies_of_code(tmp_path: Path, text: str, says: str) -> Non
 
 
 @pytest.mark.parametrize("text", [
-    "", RECORDED.replace("sha256=", "md5="), RECORDED.replace(f"METADATA,sha256={digest(METADATA)}", "METADATA,sha256=wrong").replace(f",{len(METADATA)}\n", ",1\n"),
+    "", RECORDED + "demo/gone.pyc,sha256=abc,3\n", RECORDED.replace("sha256=", "md5="), RECORDED.replace(f"METADATA,sha256={digest(METADATA)}", "METADATA,sha256=wrong").replace(f",{len(METADATA)}\n", ",1\n"),
     "\n".join(line.split(",")[0] + ",," for line in RECORDED.splitlines()),
 ])  # fmt: skip
 def test_what_a_record_does_not_tell_is_looked_at(tmp_path: Path, text: str) -> None:
@@ -337,7 +388,9 @@ def test_a_wheel_of_another_name(tmp_path: Path) -> None:
     ({"demo-1.0.data/data/bin/demo": b"y", "demo-1.0.data/scripts/demo": b"z"}, "two of its files become"),
     ({"demo-1.0.data/data/lib/python3.11/site-packages/x.py": b"y"}, "what the environment is made of"),
     ({"demo-1.0.data/data/pyvenv.cfg": b"y"}, "what the environment is made of"),
-    ({"demo-1.0.data/other/x": b"y"}, "nobody knows"), ({"x": b"1", "x/y": b"2"}, "is a file, and the folder of"),
+    ({"demo-1.0.data/other/x": b"y"}, "nobody knows"), ({"demo-1.0.data/scripts/python": b"y"}, "the interpreter"),
+    ({"demo-1.0.data/data/bin/python3.11": b"y"}, "the interpreter"),
+    ({f"demo-1.0.data/purelib/{INFO}/RECORD": b"y"}, "two of its files become"), ({"x": b"1", "x/y": b"2"}, "is a file, and the folder of"),
 ])  # fmt: skip
 def test_files_that_cannot_be_placed(tmp_path: Path, files: dict[str, bytes], says: str) -> None:
     with pytest.raises(BuildFailed) as caught:
