@@ -26,8 +26,9 @@ def main() -> None:
     out.write(MAGIC_NUMBER)
     while (path := frame(modules)) is not None:
         source = frame(modules) or b""
+        name = path.decode()  # kept while marshal writes: it marks what others refer to, and compileall has it too
         try:
-            code = compile(source, path.decode(), "exec", dont_inherit=True)
+            code = compile(source, name, "exec", dont_inherit=True)
             data = bytes(external._code_to_hash_pyc(code, source_hash(source), True))  # type: ignore[attr-defined]
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             data = b""

@@ -14,7 +14,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.parser import HeaderParser
 from pathlib import Path
 
@@ -78,6 +78,11 @@ def files(wheel: Path, python: str) -> tuple[File, ...]:
     try:
         if points := found.get(f"{info}/entry_points.txt"):
             scripts = {script.path: script for script in _scripts(content(points))}
+            if (
+                info.startswith("pip-") and f"{VENV}/bin/pip" in scripts
+            ):  # every installer gives pip a name with the version of its Python
+                pip = replace(scripts[f"{VENV}/bin/pip"], path=f"{VENV}/bin/pip{python}")
+                scripts[pip.path] = pip
             rows = [row for row in rows if row.path not in scripts] + list(scripts.values())
     except ValueError as error:
         problems.append(f"entry_points.txt: {error}")

@@ -30,7 +30,6 @@ Composed = tuple[Room, "subprocess.CompletedProcess[str]"]
 EXPLAINED = (
     "opt/venv/lib/python/site-packages/*.dist-info/INSTALLER",  # imagekit here, uv there
     "opt/venv/lib/python/site-packages/*.dist-info/RECORD",  # has the hash of INSTALLER
-    "opt/venv/lib/python3.11",  # made by both, and listed by each in its own order
 )
 
 
