@@ -53,6 +53,7 @@ def devices() -> None:
 
 def main() -> None:
     wanted = json.loads(sys.argv[1])
+    os.umask(0o022)
     mount("none", "/", "", REC | PRIVATE)
     mount(wanted["root"], wanted["root"], "", BIND | REC)
     os.chdir(wanted["root"])
@@ -77,7 +78,6 @@ def main() -> None:
     os.setresgid(wanted["gid"], wanted["gid"], wanted["gid"])
     os.setresuid(wanted["uid"], wanted["uid"], wanted["uid"])
     called(LIBC.prctl(NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
-    os.umask(0o022)
     call = wanted["call"]
     try:
         os.execvpe(call[0], call, wanted["environment"])

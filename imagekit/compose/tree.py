@@ -27,7 +27,8 @@ def unpacked(image: Image) -> Iterator[Tree]:
         _remove(old)
     with scratch.folder("tree") as place:
         root = place / "root"
-        root.mkdir(mode=0o755)
+        root.mkdir()
+        root.chmod(0o755)  # whatever the umask
         try:
             for one in image.layers:
                 extract(one.path, root, "--same-owner")
@@ -44,7 +45,10 @@ def extract(blob: Path, root: Path, owner: str) -> None:
     with blob.open("rb") as stream:
         call = [*room.unshare(), "tar", "--extract", "--gunzip", "--preserve-permissions", "--numeric-owner", owner]
         call += ["--anchored", "--exclude=./dev/*", "--exclude=dev/*", "--directory", str(root)]
-        done = subprocess.run(call, stdin=stream, capture_output=True, text=True, check=False, env=_ENVIRONMENT)
+        done = subprocess.run(
+            call, stdin=stream, capture_output=True, text=True, check=False, env=_ENVIRONMENT,
+            preexec_fn=scratch.killed_with_parent,
+        )  # fmt: skip
     if done.returncode:
         raise Surroundings(
             "a layer could not be unpacked", details=done.stderr.strip().splitlines()[-3:],
@@ -94,6 +98,8 @@ class Tree:
         for path, content in (files or {}).items():
             (given / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
             (given / path.lstrip("/")).write_bytes(content)
+        for place in (given, *given.rglob("*")) if given.is_dir() else ():
+            place.chmod(0o755 if place.is_dir() else 0o644)
         mounts = {str(given / top): f"/{top}" for top in sorted({_top(path) for path in files or {}})}
         start = config.get("Entrypoint", []) if entrypoint is None else entrypoint
         process = room.start(
