@@ -20,7 +20,6 @@ import registries
 from imagekit import scratch
 from imagekit.lock.model import Lock
 
-IMAGE = "pytorch:2.4.1-cuda12.1-video-llm"
 CHANGED = ("--with", "toolz==1.0.0")
 GROUPS, UV, OURS = "BuildKit, layers of groups", "uv, one layer with a cache mount", "compose"
 
@@ -44,8 +43,7 @@ def _ours(host: str) -> tuple[dict[str, float], str]:
     build = ["imagekit", "build", "video-llm", "--no-test", "--engine", "compose", "--output"]
     # the store gets its wheels, and the system part is made: all but the layers of wheels
     run([*build, f"registry:{host}/warm/pytorch"])
-    for kind in ("blobs", "keys", "decided"):
-        keep_system(kind)
+    forget_layers()
     found = {"wheels cached": run([*build, f"registry:{host}/ours/pytorch"])}
     found["nothing changed"] = run([*build, f"registry:{host}/ours/pytorch"])
     run([*build, f"registry:{host}/ours/pytorch", "--with", "toolz==0.12.0"])
@@ -53,15 +51,13 @@ def _ours(host: str) -> tuple[dict[str, float], str]:
     return found, conversion()
 
 
-def keep_system(kind: str) -> None:
-    """Forget the layers of wheels, of bytecode and of our own files; the system part is not what is measured."""
+def forget_layers() -> None:
+    """Those of wheels, of bytecode and of our own files; the system part is not what is measured."""
     top = scratch.cache() / "layers"
-    if kind == "keys":
-        for path in (top / "keys").glob("*.json"):
-            if not path.name.startswith("system-"):
-                path.unlink()
-    elif kind == "decided":
-        shutil.rmtree(top / kind, ignore_errors=True)
+    for key in (top / "keys").glob("*.json"):
+        if not key.name.startswith("system-"):
+            key.unlink()
+    shutil.rmtree(top / "decided", ignore_errors=True)
 
 
 def conversion() -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imagekit import amounts, base, pipeline, record, scratch, tag, wheels
+from imagekit import amounts, base, pipeline, record, scope, scratch, tag, wheels
 from imagekit import report as reports
 from imagekit.built import Shelf, sources, stage
 from imagekit.diagnose import answer
@@ -86,7 +86,7 @@ def assemble(
         tag.check(lock, tag.Found(asked["torch"], asked["cuda"] or "", asked["python"]))
         base_id = str((engine.image(base_image) or {}).get("Id", ""))
         new = _record(profile_tag, context, lock, image, base_image, asked)
-        new = new.model_copy(update={"scope": _scope(context, lock, base_id)})
+        new = new.model_copy(update={"scope": scope.of(context, base_id, context.dockerfile.splitlines())})
         _say_drift(new, say)
         names = tag.names(lock, site.settings.tags, new.key, new.created)
         report = None
@@ -245,25 +245,6 @@ def _record(
         cuda=asked["cuda"] or "", python=asked["python"], system=asked["system"], built=asked["built"],
         packages={package.name: package.version for package in lock.packages}, trust=lock.resolution.trust,
     )  # fmt: skip
-
-
-def _scope(context: Context, lock: Lock, base_id: str) -> str:
-    """What the image is made from besides its packages and what it says of itself: results of other images hold for it
-    only when this is the same. Empty where nothing pins it: nobody knows what a step fetched."""
-    if lock.resolution.steps:
-        return ""
-    home = "opt/imagekit"
-    ours = (
-        f"rootfs/{home}/lock.json",
-        f"rootfs/{home}/constraints.txt",
-        f"rootfs/{home}/smoke/",
-        f"files/{home}/checks/",
-    )
-    left_out = (*ours, "wheels/", "sources/", "tools")  # packages are the checks' own business, and so is their code
-    files = {path: file for path, file in context.files.items() if not path.startswith(left_out)}
-    rows = [(path, hashlib.sha256(file.content).hexdigest(), file.mode, file.link) for path, file in files.items()]
-    lines = [line for line in context.dockerfile.splitlines() if "io.imagekit." not in line]
-    return hashlib.sha256(json.dumps([base_id, sorted(rows), lock.resolution.env, lines]).encode()).hexdigest()
 
 
 def _say_drift(new: Record, say: Say) -> None:

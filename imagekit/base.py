@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 from imagekit import bootstrap as bootstraps
 from imagekit import scratch
 from imagekit.engines.docker_api import Engine
 from imagekit.errors import Surroundings
+from imagekit.files import sha256
 from imagekit.site import Site
 
 REPOSITORY = "imagekit/base"
@@ -37,11 +37,7 @@ def bootstrap(engine: Engine, suite: str, packages: tuple[str, ...], say: Callab
     with scratch.folder("base") as folder:
         tar = folder / "base.tar"
         bootstraps.make(suite, packages, tar, site)
-        digest = hashlib.sha256()
-        with tar.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        tag = f"{suite}-{digest.hexdigest()[:12]}"
+        tag = f"{suite}-{sha256(tar)[:12]}"
         if engine.image(f"{REPOSITORY}:{tag}") is None:
             engine.import_tar(tar, REPOSITORY, tag, [f"LABEL io.imagekit.base={suite}", 'CMD ["/bin/sh"]'])
     engine.tag(f"{REPOSITORY}:{tag}", f"{REPOSITORY}:{suite}")

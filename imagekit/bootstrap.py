@@ -12,10 +12,8 @@ from pathlib import Path
 
 from imagekit import namespaces, scratch
 from imagekit.errors import Surroundings
+from imagekit.oci.tar import EPOCH
 from imagekit.site import Site, apt, scrub
-
-EPOCH = 1735689600
-"""SOURCE_DATE_EPOCH of every base, 2025-01-01: its bytes depend on its packages only."""
 
 HOOKS = (
     # mmdebstrap copies these from the host
@@ -56,9 +54,7 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
 
     Raises Surroundings when mmdebstrap fails.
     """
-    namespaces.root()  # where there are none, that is what to say, and not what mmdebstrap makes of it
-    mode = "root" if os.getuid() == 0 else "unshare"
-    call = ["mmdebstrap", f"--mode={mode}", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
+    call = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     call += [f"--customize-hook={hook}" for hook in (*hooks, *HOOKS)]
     call += _mirrored(site)
     environment = {

@@ -11,9 +11,9 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
+from imagekit.files import sha256, write
 from imagekit.lock.model import Lock, Package
 from imagekit.wheels import Store
 
@@ -56,25 +56,22 @@ class Shelf:
                 place = into / stage(package)
                 place.mkdir()
                 shutil.copyfile(wheel, place / wheel.name)
-                (place / "built.txt").write_text(f"{_sha256(wheel)}  {wheel.name}\n")
+                (place / "built.txt").write_text(f"{sha256(wheel)}  {wheel.name}\n")
                 found[stage(package)] = place
         return found
 
     def find(self, lock: Lock, package: Package, base_image: str) -> tuple[Path, str] | None:
         """(path, sha256) of the wheel of a package, if it is here and whole."""
         path = self._find(key(lock, package, base_image))
-        return (path, _sha256(path)) if path else None
+        return (path, sha256(path)) if path else None
 
     def keep(self, lock: Lock, base_image: str, package: Package, exported: Path) -> None:
         """Take over the one wheel of an exported stage."""
         wheel = next(exported.glob("*.whl"))
-        digest = _sha256(wheel)
+        digest = sha256(wheel)
         self.store.add(wheel.name, digest, wheel.read_bytes)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.folder)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"file": wheel.name, "sha256": digest}, file)
-        os.replace(name, self._path(key(lock, package, base_image)))
+        row = json.dumps({"file": wheel.name, "sha256": digest})
+        write(self._path(key(lock, package, base_image)), row.encode())
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"
@@ -83,14 +80,10 @@ class Shelf:
         try:
             entry = json.loads(self._path(key).read_text(encoding="utf-8"))
             wheel = self.store.path(entry["file"], entry["sha256"])
-            if _sha256(wheel) != entry["sha256"]:
+            if sha256(wheel) != entry["sha256"]:
                 wheel.unlink()
                 return None
             os.utime(wheel)
         except (OSError, ValueError, KeyError, TypeError):
             return None  # not there, trimmed or damaged: it is built again
         return wheel
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

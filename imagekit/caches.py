@@ -6,7 +6,6 @@ Everything here can be made or fetched again. Locks, records and evidence are no
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.errors import UsageError
+from imagekit.files import sha256
 from imagekit.oci.kept import kept
 from imagekit.scratch import cache
-
-LIMIT = 40 * 10**9
-"""Bytes that wheels, layers and roots may take together."""
 
 WHAT = {
     "wheels": "files of packages, by their hash",
@@ -93,11 +90,7 @@ def verify() -> list[str]:
     """Read every wheel and layer; those that are damaged are removed and named."""
     bad = [f"layer {digest}" for digest in kept().verify()]
     for entry in _entries("wheels"):
-        digest = hashlib.sha256()
-        with entry.path.open("rb") as stream:
-            while piece := stream.read(2**20):
-                digest.update(piece)
-        if digest.hexdigest() != entry.path.parent.name:
+        if sha256(entry.path) != entry.path.parent.name:
             shutil.rmtree(entry.path.parent, ignore_errors=True)
             bad.append(f"wheel {entry.path.name}")
     return bad

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit import amounts, compose, fetch, pipeline, record, tag, wheels
+from imagekit import amounts, compose, fetch, pipeline, record, scope, tag, wheels
 from imagekit import report as reports
 from imagekit.compose import Wheel, outputs, room, source, system, tree
 from imagekit.compose.outputs import Output
@@ -124,9 +124,9 @@ def _record(profile_tag: str, context: Context, lock: Lock, image: Image, base: 
     r = lock.resolution
     key = hashlib.sha256(json.dumps([context.plan.key, image.digest]).encode()).hexdigest()
     first = next((old.created for old in record.all_of(profile_tag) if old.key == key), pipeline.today())
-    scope = hashlib.sha256(json.dumps([base.stacked.layer.diff_id, r.env, r.features]).encode()).hexdigest()
     return Record(
         tag=profile_tag, key=key, created=first, image=image.id, lock=lock.digest, base=base.stacked.layer.diff_id,
-        torch=r.torch, cuda=r.cuda, python=r.python, system=base.packages, built={}, scope=scope,
+        torch=r.torch, cuda=r.cuda, python=r.python, system=base.packages, built={},
+        scope=scope.of(context, base.stacked.layer.diff_id),
         packages={package.name: package.version for package in lock.packages}, trust=r.trust,
     )  # fmt: skip

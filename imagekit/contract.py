@@ -39,6 +39,9 @@ USER = "1000:0"
 START = ("/usr/bin/tini", "-g", "--", "/opt/imagekit/start")
 """What a container runs its command under."""
 
+SHARED = ("workspace", "cache", "home/imagekit")
+"""Folders that group 0 writes to, mode 2775: a layer that lists one sets its mode anew."""
+
 CACHES = ("TORCH_HOME", "HF_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "XDG_CACHE_HOME")
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from imagekit.files import write
 
 KEEP = 50
 """Records kept per profile tag."""
@@ -70,11 +71,7 @@ def all_of(tag: str) -> list[Record]:
 
 def save(record: Record) -> Path:
     path = folder(record.tag) / f"{record.created}-{record.key[:12]}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(record.model_dump_json(indent=1) + "\n")
-    os.replace(name, path)
+    write(path, f"{record.model_dump_json(indent=1)}\n".encode(), 0o600)
     for old in sorted(path.parent.glob("*.json"), key=lambda p: p.stat().st_mtime)[:-KEEP]:
         old.unlink()
     return path

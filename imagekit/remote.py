@@ -11,9 +11,9 @@ from typing import Any
 
 from imagekit.errors import Surroundings, UsageError
 from imagekit.oci import connect
+from imagekit.oci.answers import Refused
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry import Repository
-from imagekit.oci.wire import Refused
 from imagekit.site import Site
 
 SMALL = 50_000_000
@@ -26,13 +26,17 @@ OURS = ("imagekit: its own files", "COPY rootfs/ /")
 """Lines of the history of the layer with /opt/imagekit: of a composed image, and of a Dockerfile's."""
 
 
+def repository(reference: Reference, site: Site) -> Repository:
+    """Where an image is or goes, with the site's CA and proxy."""
+    return connect.to(reference, site.ca, site.proxy_for(f"https://{reference.host}/"))
+
+
 class Remote:
     """What `inspection` asks of an engine, for an image in a registry. Sizes are those of the blobs: compressed."""
 
     def __init__(self, reference: Reference, site: Site) -> None:
         self._reference = reference
-        proxy = site.proxy_for(f"https://{reference.host}/")
-        self._there = connect.to(reference, site.ca, {"http": proxy, "https": proxy} if proxy else None)
+        self._there = repository(reference, site)
         self._manifest: dict[str, Any] = {}
         self._config: dict[str, Any] = {}
 

@@ -21,6 +21,7 @@ from imagekit.contract import File
 from imagekit.errors import UsageError
 from imagekit.lock import standin
 from imagekit.lock.model import Lock, Package, Tool
+from imagekit.oci.tar import EPOCH
 from imagekit.plan import Plan, group_of, plan, system_packages
 from imagekit.resolution import AptSource
 
@@ -30,10 +31,6 @@ ABOUT = {
     "heavy": "Large libraries.",
     "rest": "Everything else: small, and what changes most often.",
 }
-
-EPOCH = 1735689600
-"""SOURCE_DATE_EPOCH of all layers, 2025-01-01. Not the day of the lock: a lock made a day later would change every
-layer. The image's own creation time is the lock's."""
 
 
 @dataclass(frozen=True)
@@ -166,18 +163,14 @@ def _date(path: Path, epoch: int) -> None:
     os.utime(path, ns=(time, time), follow_symlinks=False)
 
 
-_SHARED = ("/workspace", "/cache", "/home/imagekit")
-"""Folders that group 0 writes to: a layer that lists one sets its mode anew."""
-
-
 def _folders(top: Path, folder: Path) -> None:
     """Make a folder of the context with the modes that it has in the image, whatever this machine's umask is."""
     if folder == top or folder.is_dir():
         return
     _folders(top, folder.parent)
     folder.mkdir()
-    place = "/" + "/".join(folder.relative_to(top).parts[1:])
-    folder.chmod(0o2775 if place in _SHARED else 0o755)
+    place = "/".join(folder.relative_to(top).parts[1:])
+    folder.chmod(0o2775 if place in contract.SHARED else 0o755)
 
 
 def _dockerfile(the_plan: Plan, dialect: str, link: bool, own: list[str]) -> str:

@@ -42,11 +42,12 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
     from imagekit.proof import runner
 
     say, wanted, output = Lines(), options.pop("engine"), options.pop("output")
-    places = _places(wanted, output)
+    places = _places(wanted, output, gpus)
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
     the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
     if places:
-        wish = runner.Wish(gpus="none", fresh=fresh, targets=pipeline.targets(the_profile, site))
+        targets = pipeline.targets(the_profile, site)
+        wish = runner.Wish(gpus="none", require_gpu=require_gpu, fresh=fresh, targets=targets)
         lock, _ = locking.locked(the_profile, resolution, site, say, locks)
         _composed(the_profile, lock, site, places, say, prove=not no_test, wish=wish, as_json=as_json)
         return
@@ -71,15 +72,20 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
         print(done.image)
 
 
-def _places(wanted: str, output: tuple[str, ...]) -> list[Any]:
+def _places(wanted: str, output: tuple[str, ...], gpus: str) -> list[Any]:
     """Where a composed image goes; empty for the other engines, which keep theirs."""
-    from imagekit.compose import outputs
     from imagekit.errors import UsageError
 
     if output and wanted not in ("compose", "auto"):
         raise UsageError(f"--output is for --engine compose, not {wanted}", hint="the image is in the engine")
     if wanted == "compose" and not output:
         raise UsageError("--engine compose needs to know where the image goes", hint="--output oci:DIR")
+    if not output:
+        return []
+    if gpus == "all":
+        raise UsageError("--gpus all needs an engine", hint="imagekit test proves an image in one")
+    from imagekit.compose import outputs  # requests, which no other build needs this early
+
     return [outputs.parse(one) for one in output]
 
 
@@ -107,6 +113,8 @@ def _several(profiles: tuple[str, ...], jobs: int | None, options: dict[str, Any
     twice = sorted({name for name in profiles if profiles.count(name) > 1})
     if twice:
         raise UsageError(f"named twice: {', '.join(twice)}", hint="each profile once")
+    if options["output"] or options["engine"] == "compose":
+        raise UsageError("--engine compose and --output build one profile at a time", hint="a command for each")
     given = arguments(click.get_current_context())
     wished, site = parse_wishes(dict(options)), pipeline.the_site(options["site"])
     # all are resolved first: what is wrong with one is known before another has built for an hour

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from imagekit.compose import bytecode, own, room, system
 from imagekit.compose.system import System
+from imagekit.files import write
 from imagekit.oci import image, installed, layer, overlaps, stack
 from imagekit.oci.image import Image, Stacked
 from imagekit.oci.installed import File
@@ -162,10 +163,7 @@ class _Files:
         after = overlaps.decided(before)
         lost = {name: sorted({f.path for f in before[name]} - {f.path for f in after[name]}) for name in before}
         lost = {name: paths for name, paths in lost.items() if paths}
-        note.parent.mkdir(parents=True, exist_ok=True)
-        beside = note.with_name(f".{note.name}.{os.getpid()}")
-        beside.write_text(json.dumps(lost), encoding="utf-8")
-        os.replace(beside, note)
+        write(note, json.dumps(lost).encode())
         return lost
 
 

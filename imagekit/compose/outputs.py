@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit import amounts, scratch
+from imagekit import amounts, remote, scratch
 from imagekit.errors import Surroundings, UsageError
-from imagekit.oci import connect, layout, push
+from imagekit.oci import layout, push
 from imagekit.oci import reference as references
 from imagekit.oci.image import Image
 from imagekit.oci.reference import Reference
@@ -81,8 +81,7 @@ def _push(image: Image, target: Reference, names: Names, site: Site, say: Callab
     """Under the tag of the reference, else under those of the image: the one that never moves first."""
     own = [name.rpartition(":")[2] for name in (names.immutable, *names.moving)]
     tags = [target.tag] if target.tag else own
-    proxy = site.proxy_for(f"https://{target.host}/")
-    there = connect.to(target, site.ca, {"http": proxy, "https": proxy} if proxy else None)
+    there = remote.repository(target, site)
     if not target.tag and there.digest_of(own[0]) not in ("", image.digest):
         tags = own[1:]  # the same plan gave other bytes before: that name never moves
         say("push", f"{target.repository}:{own[0]} is another image of the same plan, and stays")

@@ -13,9 +13,6 @@ from imagekit.oci.image import Configuration
 from imagekit.oci.kept import Kept, Made
 from imagekit.render import Context
 
-SHARED = ("workspace", "cache", "home/imagekit")
-"""Folders that group 0 writes to: a layer that lists one sets its mode anew."""
-
 
 def layer_of(context: Context, shelf: Kept) -> Made:
     ours = {path: file for path, file in context.files.items() if path.startswith(("rootfs/", "files/"))}
@@ -33,7 +30,8 @@ def _entries(files: dict[str, contract.File]) -> Iterator[tuple[tar.Entry, bytes
             folder = "/".join(parts[:end])
             if folder not in seen:
                 seen.add(folder)
-                yield tar.Entry(folder, tar.DIRECTORY, 0o2775 if folder in SHARED else layer.DIRECTORY_MODE), b""
+                mode = 0o2775 if folder in contract.SHARED else layer.DIRECTORY_MODE
+                yield tar.Entry(folder, tar.DIRECTORY, mode), b""
         if file.link:
             yield tar.Entry(path, tar.LINK, 0o777, link=file.link), b""
         else:

@@ -13,12 +13,13 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from imagekit import namespaces, render, scratch
+from imagekit import namespaces, scratch
 from imagekit.built import Shelf
 from imagekit.compose import room, system, tree
 from imagekit.diagnose import answer
 from imagekit.errors import BuildFailed, Surroundings
 from imagekit.lock.model import Lock, Package
+from imagekit.oci import tar
 from imagekit.oci.archive import content
 from imagekit.oci.installed import SITE, files
 from imagekit.oci.kept import Kept
@@ -83,7 +84,7 @@ def _build(
             _install(source, root, lock.resolution.python)
         (root / "build" / Path(path).name).write_bytes(source.read_bytes())
     environment = {
-        "PATH": namespaces.PATH, "HOME": "/home", "LANG": "C.UTF-8", "SOURCE_DATE_EPOCH": str(render.EPOCH),
+        "PATH": namespaces.PATH, "HOME": "/home", "LANG": "C.UTF-8", "SOURCE_DATE_EPOCH": str(tar.EPOCH),
         "PYTHONHASHSEED": "0", "PYTHONPATH": f"/{SITE}", **recipe.env,
     }  # fmt: skip
     if package.git:

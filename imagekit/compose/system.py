@@ -19,13 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from imagekit import bootstrap, scratch
+from imagekit import bootstrap, contract, scratch
 from imagekit.compose import tree
 from imagekit.errors import Surroundings
+from imagekit.files import sha256, write
 from imagekit.lock.model import Lock
+from imagekit.oci.archive import PIECE
 from imagekit.oci.image import Stacked
 from imagekit.oci.kept import Kept, Made
-from imagekit.oci.layer import PIECE, Layer
+from imagekit.oci.layer import Layer
 from imagekit.plan import system_packages
 from imagekit.site import Site
 
@@ -43,8 +45,7 @@ _HOOKS = (
     'chroot "$1" dpkg-query -W -f \'${Package}=${Version}\\n\' >"$1/opt/imagekit/record/system.txt"',
     'rm -rf "$1"/var/cache/debconf/*-old "$1/var/cache/ldconfig/aux-cache" "$1"/var/cache/fontconfig/*',
     'rm -f "$1"/etc/ssh/ssh_host_*',
-    'mkdir -p "$1/workspace" "$1/cache" "$1/home/imagekit"',
-    'chmod 2775 "$1/workspace" "$1/cache" "$1/home/imagekit"',
+    *(f'mkdir -p "$1/{place}" && chmod 2775 "$1/{place}"' for place in contract.SHARED),
 )
 
 
@@ -87,13 +88,10 @@ def of_packages(suite: str, names: Iterable[str], site: Site, shelf: Kept, say: 
     with scratch.folder("system") as place:
         made = place / "system.tar"
         bootstrap.make(suite, packages, made, site, _HOOKS)
-        digest = _sha256(made)
+        digest = sha256(made)
         layer = shelf.take(f"system-{digest}", lambda out: _packed(made, out))
         versions = _versions(made)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    beside = note.with_name(f".{note.name}.{os.getpid()}")
-    beside.write_text(json.dumps({"key": f"system-{digest}", "made": time.time(), "packages": versions}))
-    os.replace(beside, note)
+    write(note, json.dumps({"key": f"system-{digest}", "made": time.time(), "packages": versions}).encode())
     return System(_stacked(suite, versions, layer), versions)
 
 
@@ -134,14 +132,6 @@ def _versions(path: Path) -> dict[str, str]:
         file = archive.extractfile("./opt/imagekit/record/system.txt")
         text = file.read().decode() if file else ""
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while data := stream.read(PIECE):
-            digest.update(data)
-    return digest.hexdigest()
 
 
 def trim(shelf: Kept) -> None:

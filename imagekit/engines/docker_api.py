@@ -169,7 +169,7 @@ class Engine:
     def holds(self, diff_ids: Sequence[str]) -> int:
         """How many of the lowest layers an image here has too, in the same order.
 
-        None in containerd's store: it keeps blobs by their own digests, and these may be others.
+        0 in containerd's store: it keeps blobs by their own digests, and these may be others.
         """
         if any("containerd" in str(value) for _, value in self.client.info().get("DriverStatus") or []):
             return 0

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from imagekit import files
 from imagekit.errors import UsageError
 from imagekit.resolution import Resolution, Want
 
@@ -115,16 +114,7 @@ def read(path: Path) -> Lock:
 
 def write(lock: Lock, path: Path) -> None:
     """All or nothing: an interrupted write leaves the old lock as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(dump(lock))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    files.write(path, dump(lock).encode())
 
 
 def stale(lock: Lock, resolution: Resolution) -> str:

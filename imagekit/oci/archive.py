@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import struct
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from isal import isal_zlib
 
 from imagekit.errors import BuildFailed
 
@@ -25,6 +26,7 @@ SMALL = 2**26
 """Bytes of metadata or of a script, at most: they are read as a whole."""
 
 PIECE = 2**17
+"""Bytes read, inflated and hashed at once: they stay in the cache of a core."""
 
 _DAMAGED = (zipfile.BadZipFile, OSError, EOFError, struct.error)
 _LOCAL = struct.Struct("<4s5H3I2H")
@@ -89,26 +91,34 @@ def sha256(member: Member) -> bytes:
 
 def pieces(member: Member) -> Iterator[bytes]:
     """What a member holds, checked at its end. Raises BuildFailed."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflater = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS)
     left, seen, crc = member.compressed, 0, 0
     with member.archive.open("rb") as stream:
         stream.seek(member.offset)
-        data = b""
-        while seen <= member.size:
-            if not data and left:
-                data = stream.read(min(left, PIECE))
-                left -= len(data) or left
-            try:
-                plain = inflater.decompress(data, PIECE) if member.deflated else data
-            except zlib.error as error:
-                raise refused(member.archive, [f"{member.name}: {error}"]) from None
-            data = inflater.unconsumed_tail if member.deflated else b""
-            seen, crc = seen + len(plain), zlib.crc32(plain, crc)
-            yield plain
-            if not plain and not data and not left:
-                break
+        while left and seen <= member.size:
+            data = stream.read(min(left, PIECE))
+            left -= len(data) or left
+            for plain in inflated(member, inflater, data, PIECE) if member.deflated else (data,):
+                seen, crc = seen + len(plain), isal_zlib.crc32(plain, crc)
+                if seen > member.size:
+                    break
+                yield plain
     if seen != member.size or crc != member.crc:
         raise refused(member.archive, [f"{member.name}: its content is not what the archive's directory says"])
+
+
+def inflated(member: Member, inflater: Any, data: bytes, piece: int) -> Iterator[bytes]:
+    """What the next bytes of a deflate stream give, `piece` bytes at a time: a few may be gigabytes of zeros."""
+    try:
+        while not inflater.eof:
+            plain = inflater.decompress(data, piece)
+            data = inflater.unconsumed_tail
+            if plain:
+                yield plain
+            elif not data:  # only now: what was taken in may still have more in it than was given out
+                break
+    except isal_zlib.IsalError as error:  # type: ignore[misc]  # its stub calls it no exception
+        raise refused(member.archive, [f"{member.name}: {error}"]) from None
 
 
 def refused(path: Path, problems: list[str]) -> BuildFailed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
 
 import requests
 
@@ -12,10 +11,11 @@ from imagekit.oci.registry import Repository
 from imagekit.oci.wire import CONNECT, Wire
 
 
-def to(reference: Reference, ca: str = "", proxies: Mapping[str, str] | None = None) -> Repository:
-    """`ca`: path of a CA bundle; `proxies`: scheme -> address, those that apply to this host."""
+def to(reference: Reference, ca: str = "", proxy: str = "") -> Repository:
+    """`ca`: path of a CA bundle; `proxy`: address of the one that applies to this host."""
     plain = loopback(reference.host) and _speaks_plainly(reference.host)
-    return Repository(Wire(reference.host, plain=plain, ca=ca, proxies=proxies or {}), reference.repository)
+    proxies = {"http": proxy, "https": proxy} if proxy else {}
+    return Repository(Wire(reference.host, plain=plain, ca=ca, proxies=proxies), reference.repository)
 
 
 def loopback(host: str) -> bool:

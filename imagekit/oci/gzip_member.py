@@ -1,7 +1,8 @@
 """gzip members whose bytes are a pure function of their input: no zlib decides anything here.
 
 A gzip file is any number of members one after the other (RFC 1952, 2.2), so a layer can be put together of members:
-tar headers encoded by `encoded`, and the deflate streams of a wheel's files as they are in the wheel, in `wrapped`.
+tar headers encoded by `encoded`, and the deflate streams of a wheel's files as they are in the wheel, between
+`HEAD` and a `tail`.
 Bytes that zlib makes depend on its version and build; these do not, except for those of `packed`.
 """
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import threading
@@ -21,6 +20,7 @@ from typing import IO, cast
 
 from imagekit import scratch
 from imagekit.errors import Interrupted, Surroundings
+from imagekit.files import sha256
 from imagekit.oci import tar
 from imagekit.oci.layer import Layer
 
@@ -141,11 +141,7 @@ class Kept:
         """Read every layer; the digests of those that are damaged, which are removed."""
         bad = []
         for blob in sorted(self._blobs.glob("*")):
-            digest = hashlib.sha256()
-            with blob.open("rb") as stream:
-                while piece := stream.read(2**20):
-                    digest.update(piece)
-            if digest.hexdigest() != blob.name:
+            if sha256(blob) != blob.name:
                 blob.unlink()
                 bad.append(blob.name)
         return bad

@@ -12,19 +12,16 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from isal import isal_zlib
 
 from imagekit.oci import gzip_member, tar
-from imagekit.oci.archive import Member, refused
+from imagekit.oci.archive import PIECE, Member, inflated, refused
 from imagekit.oci.installed import File
 
 FORMAT = 1
 """Raised when the same files are to give other bytes."""
-
-PIECE = 2**17
-"""Bytes read, inflated and hashed at once: they stay in the cache of a core."""
 
 DIRECTORY_MODE = 0o755
 
@@ -154,7 +151,7 @@ def _copy(archive: IO[bytes], member: Member, blob: _Sink, tarred: _Sink) -> Non
             raise refused(member.archive, [f"{member.name}: the archive ends in the middle of it"])
         left -= len(data)
         blob.write(data if member.deflated else gzip_member.stored_blocks(data, last=not left))
-        for plain in _inflated(member, inflater, data) if member.deflated else (data,):
+        for plain in inflated(member, inflater, data, PIECE) if member.deflated else (data,):
             seen += len(plain)
             crc = isal_zlib.crc32(plain, crc)
             tarred.write(plain)
@@ -164,17 +161,3 @@ def _copy(archive: IO[bytes], member: Member, blob: _Sink, tarred: _Sink) -> Non
     if seen != member.size or crc != member.crc or not whole:
         raise refused(member.archive, [f"{member.name}: its content is not what the archive's directory says"])
     blob.write(gzip_member.tail(member.crc, member.size))
-
-
-def _inflated(member: Member, inflater: Any, data: bytes) -> Iterator[bytes]:
-    """In pieces: a few bytes may be gigabytes of zeros."""
-    try:
-        while not inflater.eof:
-            plain = inflater.decompress(data, PIECE)
-            data = inflater.unconsumed_tail
-            if plain:
-                yield plain
-            elif not data:  # only now: what was taken in may still have more in it than was given out
-                break
-    except isal_zlib.IsalError as error:  # type: ignore[misc]  # its stub calls it no exception
-        raise refused(member.archive, [f"{member.name}: {error}"]) from None

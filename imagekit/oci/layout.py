@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from imagekit import scratch
+from imagekit import files, scratch
 from imagekit.errors import Surroundings, UsageError
 from imagekit.oci import tar
 from imagekit.oci.image import INDEX, MANIFEST, Image, descriptor
@@ -31,13 +31,14 @@ def write(image: Image, folder: Path, names: Sequence[str]) -> None:
     try:
         blobs = folder / "blobs/sha256"
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "oci-layout", _VERSION)  # first: what a killed imagekit leaves can be gone on with
+        files.write(folder / "oci-layout", _VERSION)  # first: what a killed imagekit leaves can be gone on with
         blobs.mkdir(parents=True, exist_ok=True)
         for one in image.layers:
             _link(one.path, blobs / one.layer.digest)
         for content in (image.config, image.manifest):
-            _replace(blobs / descriptor("", content)["digest"].removeprefix("sha256:"), content)
-        _replace(folder / "index.json", _index(image, names, _entries(folder / "index.json")))  # what makes it an image
+            files.write(blobs / descriptor("", content)["digest"].removeprefix("sha256:"), content)
+        index = folder / "index.json"
+        files.write(index, _index(image, names, _entries(index)))  # what makes it an image
     except OSError as error:
         raise Surroundings(f"{folder} cannot be written: {error.strerror}") from None
 
@@ -125,12 +126,3 @@ def _link(source: Path, target: Path) -> None:
             os.replace(beside, target)
         finally:
             beside.unlink(missing_ok=True)
-
-
-def _replace(target: Path, content: bytes) -> None:
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(content)
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagekit.errors import Surroundings
+from imagekit.oci.answers import Refused
 from imagekit.oci.image import MANIFEST, Image
 from imagekit.oci.registry import Repository
-from imagekit.oci.wire import Refused
 
 AT_ONCE = 4
 """Blobs that are sent at a time."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -15,9 +13,11 @@ from urllib.parse import urlencode
 import requests
 
 from imagekit.errors import Surroundings
+from imagekit.oci.answers import AGAIN, ATTEMPTS, Refused
+from imagekit.oci.body import Counted, Progress, part
 from imagekit.oci.challenge import pause
 from imagekit.oci.image import INDEX, MANIFEST
-from imagekit.oci.wire import AGAIN, ATTEMPTS, Refused, Wire
+from imagekit.oci.wire import Wire
 
 DOCKER = (
     "application/vnd.docker.distribution.manifest.v2+json",
@@ -39,9 +39,6 @@ SPOILT = {400, 404, 416, *AGAIN}
 
 RESUMES = 20
 """How often the upload of one blob goes on after a break."""
-
-Progress = Callable[[int], None]
-"""Is told how many bytes more were sent; fewer again after a break."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +208,7 @@ class Repository:
         """In one PUT. When that breaks the upload is spoilt, so a new one is begun, or it has all arrived."""
         for tried in range(1, ATTEMPTS + 1):
             target = _with(self._started(), digest)
-            counted = _Counted(progress)
+            counted = Counted(progress)
             try:
                 self.wire.ask(
                     "PUT", target, self.push, body=lambda: counted.opened(source), size=size, once=True,  # noqa: B023
@@ -237,7 +234,7 @@ class Repository:
             at = done
             try:
                 answer = self.wire.ask(
-                    "PATCH", target, self.push, body=lambda: _part(source, at, length), size=length, once=True,  # noqa: B023
+                    "PATCH", target, self.push, body=lambda: part(source, at, length), size=length, once=True,  # noqa: B023
                     headers=span,
                 )  # fmt: skip
                 target, done = self.wire.at(answer.headers.get("Location") or target), done + length
@@ -263,53 +260,6 @@ class Repository:
         if answer.status_code == 404:
             return self._started(), 0
         return self.wire.at(answer.headers.get("Location") or target), int(match[1]) + 1 if match else 0
-
-
-class _Counted:
-    """A body that tells how much of it was read, and takes it back when it is read again."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress, self._told = progress, 0
-
-    def opened(self, source: Path | bytes) -> IO[bytes]:
-        self.forgotten()
-        stream: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
-        read = stream.read
-
-        def counted(size: int = -1) -> bytes:
-            data = read(min(size, 2**20) if size and size > 0 else 2**20)
-            self._told += len(data)
-            self._progress(len(data))
-            return data
-
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        return _Read(stream, counted, size)  # type: ignore[return-value]
-
-    def forgotten(self) -> None:
-        self._progress(-self._told)
-        self._told = 0
-
-
-class _Read:
-    """What requests sends piece by piece: of a known length, and it can be closed."""
-
-    def __init__(self, stream: IO[bytes], read: Callable[[int], bytes], size: int) -> None:
-        self._stream, self.read, self._size = stream, read, size
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.read(2**20), b"")
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-def _part(source: Path, start: int, length: int) -> IO[bytes]:
-    with source.open("rb") as stream:
-        stream.seek(start)
-        return io.BytesIO(stream.read(length))
 
 
 def _with(location: str, digest: str) -> str:

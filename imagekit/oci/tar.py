@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 BLOCK = 512
 EPOCH = 1735689600
-"""Seconds: 2025-01-01, the time of every entry. A constant: a day that moved would change every layer."""
+"""Seconds: 2025-01-01, the SOURCE_DATE_EPOCH of every layer and base. Not the day of the lock: a lock made a day later
+would change every layer. The image's own creation time is the lock's."""
 
 FILE, LINK, DIRECTORY = b"0", b"2", b"5"
 """Types of entries: a regular file, a symbolic link, a directory."""

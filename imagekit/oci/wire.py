@@ -17,13 +17,10 @@ import requests
 
 from imagekit.errors import Surroundings
 from imagekit.oci import login as logins
+from imagekit.oci.answers import AGAIN, ATTEMPTS, Refused, refusal, tls
 from imagekit.oci.challenge import chosen, fields, pause
 from imagekit.oci.login import Login
 
-AGAIN = {408, 429, 500, 502, 503, 504, 522}
-"""Replies after which the same is asked again."""
-
-ATTEMPTS = 6
 AUTHORIZED = 3
 """How often one request asks for a token: the first may end while it is on its way."""
 
@@ -38,18 +35,6 @@ TOKEN = 2**16
 
 Body = Callable[[], IO[bytes]]
 """Opens what is sent, from its beginning: it is sent again when a connection breaks."""
-
-
-class Refused(Surroundings):
-    """An answer that no further attempt would change."""
-
-    def __init__(self, message: str, status: int, codes: tuple[str, ...], hint: str = "", after: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
-        self.after = after
-        """Retry-After of the reply."""
-        self.codes = codes
-        """Codes of the errors in the reply, as BLOB_UNKNOWN."""
 
 
 @dataclass
@@ -108,7 +93,7 @@ class Wire:
             try:
                 answer = self._send(method, url, scope, body, size, headers or {}, stream)
             except requests.RequestException as error:
-                known = _tls(self.host, error)
+                known = tls(self.host, error)
                 if known:
                     raise known from None
                 if once or tried >= ATTEMPTS:
@@ -128,7 +113,7 @@ class Wire:
                 continue
             if answer.status_code < 400 or answer.status_code in fine:
                 return answer
-            raise self._refused(method, answer)
+            raise refusal(self.host, method, answer)
 
     def at(self, path: str) -> str:
         """The URL of a path, or of a Location. Raises Surroundings for one that leads to another host."""
@@ -258,44 +243,6 @@ class Wire:
                 continue
             return answer
         raise AssertionError("not reached")
-
-    def _refused(self, method: str, answer: requests.Response) -> Refused:
-        code = answer.status_code
-        codes, messages = _errors(answer)
-        what = f"{self.host} refuses {method} ({code}{', ' + codes[0] if codes else ''})"
-        hint = ""
-        if code in (401, 403):
-            hint = f"docker login {self.host}; may this account push there?"
-        elif code in AGAIN:
-            what = f"{self.host} fails ({code}), also after {ATTEMPTS} attempts"
-        elif code == 507 or "space" in messages:
-            hint = "its disk is full"
-        return Refused(
-            what + (f": {messages}" if messages else ""), code, codes, hint, answer.headers.get("Retry-After", "")
-        )
-
-
-def _errors(answer: requests.Response) -> tuple[tuple[str, ...], str]:
-    """(codes, the first message) of a reply in the specification's form, shortened."""
-    try:
-        rows = answer.json()["errors"] if len(answer.content) < 2**20 else []
-        codes = tuple(str(row.get("code", ""))[:60] for row in rows)
-        return codes, re.sub(r"[^\x20-\x7e]", "?", str(rows[0].get("message", ""))[:200]) if rows else ""
-    except (ValueError, KeyError, TypeError, AttributeError, requests.RequestException):
-        return (), ""
-
-
-def _tls(host: str, error: Exception) -> Surroundings | None:
-    """What is wrong with TLS for good; a connection that broke in its handshake is none of it."""
-    text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text or "doesn't match" in text:
-        return Surroundings(
-            f"the certificate of {host} is not trusted",
-            hint="tls.ca of the site names a CA bundle; imagekit site shows what applies",
-        )
-    if "WRONG_VERSION_NUMBER" in text or "wrong version number" in text:
-        return Surroundings(f"{host} does not speak TLS", hint="HTTP is for registries on this machine only")
-    return None
 
 
 def _host(parts: Any) -> tuple[str, int]:

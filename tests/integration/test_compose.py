@@ -122,12 +122,19 @@ def test_the_archive_loads_and_runs(composed: Composed, built: Built, engine_of_
     )  # type: ignore[index]
 
 
+def configuration(image: str) -> dict[str, object]:
+    found = json.loads(docker("inspect", "-f", "{{json .Config}}", image))
+    names = ("User", "Entrypoint", "Cmd", "WorkingDir", "Labels", "ExposedPorts", "Volumes")
+    return {name: found[name] for name in names if found.get(name)} | {"Env": sorted(found["Env"])}
+
+
 def test_the_same_files_as_buildkit(composed: Composed, built: Built) -> None:
     """The venv and the image's own files; the system is another run of apt, and is compared by its packages."""
     kept = built[1].stdout.strip()
     docker("load", "-q", "-i", str(composed[0].folder / "tiny.tar"))
     try:
         ours, theirs = files_of(TINY), files_of(kept)
+        assert configuration(TINY) == configuration(kept)
     finally:
         docker("tag", kept, TINY)
     paths = {path for path in ours.keys() | theirs.keys() if path.startswith(("opt/", "workspace", "cache", "home/"))}
@@ -226,6 +233,9 @@ def test_what_it_cannot_do_is_said(composed: Composed, tmp_path: Path) -> None:
     for text in ("oci", "oci:", "engine:x", "floppy:a", "registry:"):
         done = room.run("build", "tiny", "--engine", "compose", "--output", text)
         assert done.returncode == 2 and "is no place for an image" in done.stderr and "resolve" not in done.stderr
+    for more, says in ((("--gpus", "all"), "needs an engine"), (("base",), "one profile at a time")):
+        done = room.run("build", "tiny", "--engine", "compose", "--output", "oci:x", *more)
+        assert done.returncode == 2 and says in done.stderr
     done = room.run("build", "tiny", "--engine", "classic", "--output", "oci:x")
     assert done.returncode == 2 and "--output is for --engine compose" in done.stderr
     (room.folder / "full").mkdir()

@@ -71,6 +71,7 @@ def test_a_failure_names_the_place() -> None:
 @pytest.mark.parametrize(
     "piece", ["a:", "://a", "x=", "machine a login b ", "-u a:", " ", "eyJaaaaaaaaaaaa.", "-----BEGIN A "]
 )
+@pytest.mark.timeout(120)
 def test_no_history_takes_long(piece: str) -> None:
+    """That it ends is the test: a pattern that goes back over what it has seen takes hours."""
     found("RUN " + piece * (200_000 // len(piece)))
-    # that it ends is the test: a pattern that goes back over what it has seen takes hours
