@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from imagekit import bootstrap as bootstraps
-from imagekit import scratch
+from imagekit import contract, scratch
 from imagekit.engines.docker_api import Engine
 from imagekit.errors import Surroundings
 from imagekit.files import sha256
@@ -39,6 +39,6 @@ def bootstrap(engine: Engine, suite: str, packages: tuple[str, ...], say: Callab
         bootstraps.make(suite, packages, tar, site)
         tag = f"{suite}-{sha256(tar)[:12]}"
         if engine.image(f"{REPOSITORY}:{tag}") is None:
-            engine.import_tar(tar, REPOSITORY, tag, [f"LABEL io.imagekit.base={suite}", 'CMD ["/bin/sh"]'])
+            engine.import_tar(tar, REPOSITORY, tag, [f"LABEL {contract.BASE}={suite}", 'CMD ["/bin/sh"]'])
     engine.tag(f"{REPOSITORY}:{tag}", f"{REPOSITORY}:{suite}")
     return f"{REPOSITORY}:{tag}"

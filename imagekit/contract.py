@@ -42,6 +42,9 @@ START = ("/usr/bin/tini", "-g", "--", "/opt/imagekit/start")
 SHARED = ("workspace", "cache", "home/imagekit")
 """Folders that group 0 writes to, mode 2775: a layer that lists one sets its mode anew."""
 
+BASE = "io.imagekit.base"
+"""Label of an image on a base that imagekit made: the suite of the distribution."""
+
 CACHES = ("TORCH_HOME", "HF_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "XDG_CACHE_HOME")
 
 

@@ -40,7 +40,8 @@ def _entries(files: dict[str, contract.File]) -> Iterator[tuple[tar.Entry, bytes
 
 def configuration(lock: Lock) -> Configuration:
     r = lock.resolution
+    labels = {**contract.labels(lock), contract.BASE: r.base.name}
     return Configuration(
-        env={**contract.ENV, **r.env}, labels=contract.labels(lock), user=contract.USER, workdir="/workspace",
+        env={**contract.ENV, **r.env}, labels=labels, user=contract.USER, workdir="/workspace",
         entrypoint=(*contract.START, *r.starts), cmd=("python",),
     )  # fmt: skip

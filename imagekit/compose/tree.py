@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import signal
 import subprocess
+import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -81,6 +83,10 @@ class Tree:
 
     def history(self, image: str) -> list[dict[str, Any]]:
         return [{"CreatedBy": one.made_by} for one in self._image.layers]
+
+    @contextlib.contextmanager
+    def layers(self, image: str) -> Iterator[list[Callable[[], tarfile.TarFile]]]:
+        yield [functools.partial(tarfile.open, one.path, "r:gz") for one in self._image.layers]
 
     def has_gpu(self) -> bool:
         return False

@@ -22,7 +22,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from imagekit import scratch
-from imagekit.engines import endpoint
+from imagekit.engines import endpoint, saved
 from imagekit.engines.container import Result, archive, devices, put, to_the_end
 from imagekit.errors import Surroundings, UsageError
 
@@ -124,6 +124,16 @@ class Engine:
                             if file:
                                 found[f"{path.rpartition('/')[0]}/{member.name}"] = file.read()
         return found
+
+    @contextlib.contextmanager
+    def layers(self, image: str) -> Iterator[list[Callable[[], tarfile.TarFile]]]:
+        """The layers of an image, the lowest first, while this lasts; the image is on the disk once more then."""
+        api = self.api(IMPORT_TIMEOUT)
+        try:
+            with saved.layers(api, image) as found:
+                yield found
+        finally:
+            api.close()
 
     def tags(self, repository: str) -> list[str]:
         return [tag for image in self.client.images.list(name=repository) for tag in image.tags]

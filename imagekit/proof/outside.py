@@ -63,17 +63,22 @@ def checks(reference: str, image: Mapping[str, Any], history: Iterable[Mapping[s
 def secrets(image: Mapping[str, Any], history: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Where there is one and of what kind; the secret itself is masked."""
     for number, entry in enumerate(history, 1):
-        yield from (f"instruction {number}: {text}" for text in _in(str(entry.get("CreatedBy") or "")))
+        yield from (f"instruction {number}: {text}" for text in secrets_in(str(entry.get("CreatedBy") or "")))
     config = image.get("Config") or {}
     for entry in config.get("Env") or ():
-        yield from (f"ENV: {text}" for text in _in(str(entry)))
+        yield from (f"ENV: {text}" for text in secrets_in(str(entry)))
     for name, value in (config.get("Labels") or {}).items():
-        yield from (f"LABEL: {text}" for text in _in(f"{name}={value}"))
+        yield from (f"LABEL: {text}" for text in secrets_in(f"{name}={value}"))
 
 
-def _in(text: str) -> Iterator[str]:
-    """What is found, without a letter of the text around it: the secret may stand on either side."""
+def secrets_in(text: str, *, code: bool = False) -> Iterator[str]:
+    """What is found, without a letter of the text around it: the secret may stand on either side.
+
+    `code`: a program's, in which `token=...` is no secret.
+    """
     yield from (kind for kind, pattern in SECRETS.items() if pattern.search(text))
+    if code:
+        return
     for name, value in VARIABLE.findall(text):
         if SECRET_NAME.search(name) and not value.isdigit() and not value.startswith("/"):
             yield f"a value for {name}"

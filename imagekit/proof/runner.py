@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import tarfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any, Protocol
 from imagekit import record, resources
 from imagekit.engines.container import Result
 from imagekit.errors import UsageError
-from imagekit.proof import evidence, outside
+from imagekit.proof import evidence, layers, outside
 from imagekit.report import Check, Report, parse
 
 UID = "12345:0"
@@ -56,6 +58,7 @@ class Machine(Protocol):
     def host(self) -> str: ...
     def image(self, reference: str) -> dict[str, Any] | None: ...
     def history(self, image: str) -> list[dict[str, Any]]: ...
+    def layers(self, image: str) -> AbstractContextManager[list[Callable[[], tarfile.TarFile]]]: ...
     def has_gpu(self) -> bool: ...
     def run(
         self, image: str, command: list[str], *, timeout: float, user: str | None = None,
@@ -107,7 +110,7 @@ def prove(engine: Machine, reference: str, wish: Wish, progress: Progress = lamb
     if wish.model and not wish.checks and not wish.stages:
         wish = replace(wish, checks=("own-model",))
     started, now = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="seconds")
-    around = _around(engine, reference, image, wish)
+    around = _around(engine, reference, image, wish, progress)
     found, problem, environment = list[Check](), "", dict[str, Any]()
     if not wish.checks or _inside(wish):
         result = _run(engine, image, wish, ours, progress)
@@ -124,16 +127,21 @@ def prove(engine: Machine, reference: str, wish: Wish, progress: Progress = lamb
     return report
 
 
-def _around(engine: Machine, reference: str, image: dict[str, Any], wish: Wish) -> list[Check]:
+def _around(engine: Machine, reference: str, image: dict[str, Any], wish: Wish, progress: Progress) -> list[Check]:
     """The checks from outside, as far as they are asked for."""
-    if wish.stages and "static" not in wish.stages:
-        return []
-    checks = outside.checks(reference, image, engine.history(image["Id"]))
-    return [check for check in checks if not wish.checks or check.name in wish.checks]
+    found = list[Check]()
+    if not wish.stages or "static" in wish.stages:
+        checks = outside.checks(reference, image, engine.history(image["Id"]))
+        found += [check for check in checks if not wish.checks or check.name in wish.checks]
+    if layers.NAME in wish.checks or ("deep" in wish.stages and not wish.checks):
+        progress("reading every layer")
+        with engine.layers(image["Id"]) as opened:
+            found += layers.checks(image, opened)
+    return found
 
 
 def _inside(wish: Wish) -> tuple[str, ...]:
-    return tuple(name for name in wish.checks if name not in outside.NAMES)
+    return tuple(name for name in wish.checks if name not in (*outside.NAMES, layers.NAME))
 
 
 def _run(engine: Machine, image: dict[str, Any], wish: Wish, ours: bool, progress: Progress) -> Result:

@@ -177,6 +177,19 @@ def test_the_wrong_tag(built: object) -> None:
         subprocess.run(["docker", "rmi", wrong], capture_output=True, check=True)
 
 
+def test_what_a_later_layer_hides(built: object, derive: Callable[..., str]) -> None:
+    assert failing(TINY, "--check", "layers") == {}
+    lines = ("RUN echo 'machine a login b password c' >/root/.netrc", "RUN rm /root/.netrc")
+    found = failing(derive(TINY, *root(*lines)), "--stage", "deep")
+    assert found.keys() == {"layers"}, found
+    assert "/root/.netrc, which a later layer hides" in found["layers"]
+
+
+@pytest.mark.acceptance
+def test_no_layer_of_a_real_image_hides_anything(image: str) -> None:
+    assert failing(image, "--check", "layers") == {}
+
+
 OWN = "/opt/imagekit/checks/team"
 EATS = "def check_eats():\\n    held = []\\n    while True: held.append(bytearray(2**26))\\n"
 FLOODS = "def check_floods():\\n    while True: print(1000 * str(10**9))\\n"
