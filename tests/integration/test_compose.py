@@ -279,6 +279,25 @@ def test_an_image_that_is_not_proven_is_not_written(composed: Composed) -> None:
     assert not (room.folder / "bad").exists() and room.leftovers() == []
 
 
+LOOPBACK = """
+import socket
+
+def check_network():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        pass
+    assert [name for _, name in socket.if_nameindex()] == ["lo"]
+"""
+
+
+def test_ranks_can_talk_in_a_room_and_nobody_else(composed: Composed) -> None:
+    room, _ = composed
+    path, _ = room.profile("checks: [network.py]\n")
+    (room.folder / path).with_name("network.py").write_text(LOOPBACK)
+    done = room.good("build", path, "--engine", "compose", "--output", "oci:network", "--json")
+    statuses = {check["check"]: check["status"] for check in json.loads(done.stdout)["proof"]["checks"]}
+    assert [status for name, status in statuses.items() if name.endswith("network")] == ["PASS"], statuses
+
+
 @pytest.fixture(scope="module")
 def stranger() -> Iterator[tuple[str, Path]]:
     """(name, a folder of theirs) of somebody who is not root and shares no Python with root; with imagekit installed."""
