@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imagekit import render
 from imagekit.lock.model import Lock
-from imagekit.plan import system_packages
+from imagekit.plan import group_of, system_packages
 
 MOUNTS = "--mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt"
 
@@ -28,6 +28,41 @@ RUN uv venv -q /opt/venv
 COPY requirements.txt /
 RUN {MOUNTS} --mount=type=cache,target=/root/.cache/uv CC="cc -mavx2" CFLAGS=-g0 \\
     uv pip install -q --python /opt/venv/bin/python --no-deps --compile-bytecode -r /requirements.txt
+ENV PATH=/opt/venv/bin:$PATH
+USER 1000:0
+""")
+
+
+def groups(lock: Lock, folder: Path) -> None:
+    """The same in three stages by rate of change, each a layer that does not depend on those below (`COPY --link`)."""
+    requirements(lock, folder)
+    lines = {line.partition("==")[0]: line for line in (folder / "requirements.txt").read_text().splitlines()}
+    parts = {"cuda": ("cuda", "torch"), "heavy": ("heavy",), "": ("rest",)}
+    for name, of in parts.items():
+        mine = [lines[p.name] for p in lock.packages if p.name in lines and group_of(p) in of]
+        (folder / f"{name}{'-' if name else ''}requirements.txt").write_text("".join(f"{line}\n" for line in mine))
+    build = lock.resolution.builds[0]
+    stages = "".join(f"""\
+FROM tools AS {name or "rest"}
+COPY {name}{"-" if name else ""}requirements.txt /requirements.txt
+RUN {MOUNTS} --mount=type=cache,target=/root/.cache/uv CC="cc -mavx2" CFLAGS=-g0 \\
+    uv pip install -q --python /opt/venv/bin/python --no-deps --compile-bytecode -r /requirements.txt
+""" for name in parts)  # fmt: skip
+    (folder / "Dockerfile").write_text(f"""\
+FROM {render.base_reference(lock)} AS system
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends {" ".join(system_packages(lock))} \\
+    && rm -rf /var/lib/apt/lists/*
+FROM system AS tools
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-pip {" ".join(build.apt_build)}
+COPY tools.txt /
+RUN {MOUNTS} PIP_CERT=/etc/ssl/certs/ca-certificates.crt \\
+    python3 -m pip install -q --break-system-packages --require-hashes -r /tools.txt
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt UV_LINK_MODE=copy
+RUN uv venv -q /opt/venv
+{stages}FROM system
+COPY --link --from=cuda /opt/venv /opt/venv
+COPY --link --from=heavy /opt/venv /opt/venv
+COPY --link --from=rest /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 USER 1000:0
 """)

@@ -13,8 +13,8 @@ from typing import Any
 
 from imagekit.bench import measured
 from imagekit.bench.measured import Bench, Measured
-from imagekit.engines.container import Result
 from imagekit.engines.docker_api import Engine
+from imagekit.engines.result import Result
 from imagekit.errors import UsageError
 from imagekit.proof.runner import FIND_PYTHON, INSIDE, UID, gpus_of
 

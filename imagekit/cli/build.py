@@ -35,10 +35,8 @@ def command(profiles: tuple[str, ...], jobs: int | None, **options: Any) -> None
 
 
 def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool, as_json: bool, **options: Any) -> None:
-    from imagekit import amounts, assemble, locking, pipeline, report
+    from imagekit import locking, pipeline
     from imagekit.cli.output import Lines
-    from imagekit.engines import choice
-    from imagekit.engines.docker_api import Engine
     from imagekit.proof import runner
 
     say, wanted, output = Lines(), options.pop("engine"), options.pop("output")
@@ -51,6 +49,10 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
         lock, _ = locking.locked(the_profile, resolution, site, say, locks)
         _composed(the_profile, lock, site, places, say, prove=not no_test, wish=wish, as_json=as_json)
         return
+    from imagekit import amounts, assemble, report  # docker, which no image without an engine needs
+    from imagekit.engines import choice
+    from imagekit.engines.docker_api import Engine
+
     engine = Engine()
     builder, why = choice.builder(wanted, engine)
     if not engine.at.usual:

@@ -31,7 +31,10 @@ from imagekit.plan import GROUPS
 from imagekit.render import Context
 
 BIG = 3_000_000
-"""Bytes of a wheel from which its bytecode has a layer of its own; the bytecode of a group's others shares one."""
+"""Bytes of a wheel from which its bytecode has a layer of its own."""
+
+COMPANIONS = 8
+"""Layers that the bytecode of the others shares: what changes has an eighth of it compiled and sent again."""
 
 MEMO = "decided"
 """Folder of the layer cache: for wheels that were compared before, the files that lost."""
@@ -98,10 +101,12 @@ def slots(wheels: Sequence[Wheel], most: int) -> list[Slot]:
     # where many are big, the bar is higher: bytecode takes a quarter of the layers at most
     least = next(bar for bar in (BIG, 10 * BIG, 100 * BIG, 1 << 62) if sum(w.size >= bar for w in wheels) <= most // 4)
     shares: dict[tuple[int, str], list[Wheel]] = {}
-    for wheel in sorted(wheels, key=lambda wheel: wheel.name):
-        if wheel.group != "cuda":  # those have nothing to compile, so that they fit every Python
-            alone = wheel.size >= least
-            shares.setdefault((_rank(wheel), wheel.name if alone else ""), []).append(wheel)
+    # nothing of the group cuda is compiled, so that it fits every Python
+    for wheel in sorted((w for w in wheels if w.group != "cuda"), key=lambda wheel: wheel.name):
+        if wheel.size >= least:
+            shares[_rank(wheel), wheel.name] = [wheel]
+        else:
+            shares.setdefault((len(GROUPS), f"~{stack.share(wheel.name, COMPANIONS)}"), []).append(wheel)
     sized = [Sized(wheel.name, _rank(wheel), wheel.size) for wheel in wheels]
     found = [(_order(names, by_name), Slot(tuple(by_name[name] for name in names), False))
              for names in stack.stacked(sized, most - len(shares))]  # fmt: skip

@@ -17,7 +17,7 @@ from typing import Any
 
 from imagekit import namespaces, scratch
 from imagekit.compose import room
-from imagekit.engines.container import STDERR, STDOUT, Result
+from imagekit.engines.result import STDERR, STDOUT, Result
 from imagekit.errors import Surroundings
 from imagekit.oci.image import Image
 

@@ -8,7 +8,6 @@ import os
 import tarfile
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,11 @@ import docker
 import requests
 from docker.errors import APIError
 
+from imagekit.engines.result import STDERR, STDOUT, Result
 from imagekit.errors import Surroundings
 
 LAST_WORD = 60
 """Seconds for the engine to tell how a container ended that prints no more."""
-
-STDOUT, STDERR = 2**25, 2**16
-"""Bytes that are kept of what a container prints: the first of its stdout, the last of its stderr."""
-
-
-@dataclass(frozen=True)
-class Result:
-    exit_code: int
-    stdout: str
-    stderr: str
-    timed_out: bool = False
 
 
 def devices(gpus: str) -> list[Any] | None:

@@ -23,7 +23,8 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from imagekit import scratch
 from imagekit.engines import endpoint, saved
-from imagekit.engines.container import Result, archive, devices, put, to_the_end
+from imagekit.engines.container import archive, devices, put, to_the_end
+from imagekit.engines.result import Result
 from imagekit.errors import Surroundings, UsageError
 
 API_TIMEOUT = 60

@@ -47,11 +47,12 @@ def stacked(wheels: Sequence[Sized], room: int) -> list[tuple[str, ...]]:
     shares: dict[int, list[str]] = {}
     for wheel in wheels:
         if wheel not in alone:
-            shares.setdefault(_share(wheel.name), []).append(wheel.name)
+            shares.setdefault(share(wheel.name, SHARED), []).append(wheel.name)
     top = max((wheel.group for wheel in wheels), default=0)
     layers += [(top, f"~{number:02}", tuple(sorted(names))) for number, names in shares.items()]
     return [names for _, _, names in sorted(layers)]
 
 
-def _share(name: str) -> int:
-    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % SHARED
+def share(name: str, of: int) -> int:
+    """Which of some layers a name belongs to, whatever else there is."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % of

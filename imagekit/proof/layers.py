@@ -19,8 +19,6 @@ from imagekit.proof import outside
 from imagekit.report import Check
 from imagekit.smoke.checks import leftovers
 
-NAME = "layers"
-
 Opened = Callable[[], tarfile.TarFile]
 """A layer, opened when it is read."""
 
@@ -84,10 +82,10 @@ def checks(image: Mapping[str, Any], layers: Sequence[Opened]) -> Iterator[Check
     seconds = round(time.monotonic() - started, 2)
     figures = (("layers", len(layers)), ("files", seen.files), ("hidden_mb", round(seen.hidden / 1e6, 1)))
     if not rows:
-        yield Check(NAME, "deep", "PASS", seconds, figures=figures)
+        yield Check(outside.LAYERS, "deep", "PASS", seconds, figures=figures)
         return
     yield Check(
-        NAME, "deep", "FAIL", seconds, figures=figures,
+        outside.LAYERS, "deep", "FAIL", seconds, figures=figures,
         found="; ".join(rows[:6]) + (f" and {len(rows) - 6} more" if len(rows) > 6 else ""),
         expected="no secret, no certificate authority and nothing of the build's own in any layer",
         because="whoever can pull the image can read each of its layers; a later one does not take a file away",

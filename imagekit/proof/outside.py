@@ -41,6 +41,8 @@ SECRET_NAME = re.compile(r"(?:TOKEN|SECRET|PASSWORD|PASSWD|_PASS|API_?KEY|ACCESS
 """How the name of a variable with a secret ends: MAX_TOKENS and TOKENIZER are none."""
 
 NAMES = ("history", "tag")
+LAYERS = "layers"
+"""The check of each layer (`proof.layers`), in the stage `deep`."""
 
 
 def checks(reference: str, image: Mapping[str, Any], history: Iterable[Mapping[str, Any]]) -> Iterator[Check]:

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from imagekit import record, resources
-from imagekit.engines.container import Result
+from imagekit.engines.result import Result
 from imagekit.errors import UsageError
-from imagekit.proof import evidence, layers, outside
+from imagekit.proof import evidence, outside
 from imagekit.report import Check, Report, parse
 
 UID = "12345:0"
@@ -133,7 +133,9 @@ def _around(engine: Machine, reference: str, image: dict[str, Any], wish: Wish, 
     if not wish.stages or "static" in wish.stages:
         checks = outside.checks(reference, image, engine.history(image["Id"]))
         found += [check for check in checks if not wish.checks or check.name in wish.checks]
-    if layers.NAME in wish.checks or ("deep" in wish.stages and not wish.checks):
+    if outside.LAYERS in wish.checks or ("deep" in wish.stages and not wish.checks):
+        from imagekit.proof import layers  # it brings the checks from inside, which no other proof loads here
+
         progress("reading every layer")
         with engine.layers(image["Id"]) as opened:
             found += layers.checks(image, opened)
@@ -141,7 +143,7 @@ def _around(engine: Machine, reference: str, image: dict[str, Any], wish: Wish, 
 
 
 def _inside(wish: Wish) -> tuple[str, ...]:
-    return tuple(name for name in wish.checks if name not in (*outside.NAMES, layers.NAME))
+    return tuple(name for name in wish.checks if name not in (*outside.NAMES, outside.LAYERS))
 
 
 def _run(engine: Machine, image: dict[str, Any], wish: Wish, ours: bool, progress: Progress) -> Result:

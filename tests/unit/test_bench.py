@@ -10,7 +10,7 @@ import pytest
 
 from imagekit.bench import compare, measured, page, runner
 from imagekit.bench.measured import Bench, Measured, Metric
-from imagekit.engines.container import Result
+from imagekit.engines.result import Result
 from imagekit.errors import UsageError
 
 HERE = {"cpu": "A CPU", "cores": 2, "gpus": ["NVIDIA A100-SXM4-40GB"], "driver": "550.54.15"}

@@ -17,7 +17,7 @@ from imagekit import inspection
 from imagekit.compat import asking, documents, facts
 from imagekit.compat.compiled import Compiled
 from imagekit.compat.question import Answer, answer
-from imagekit.engines.container import Result
+from imagekit.engines.result import Result
 from imagekit.errors import Surroundings
 from imagekit.smoke import fatbin
 from imagekit.smoke.check import Failure, Image

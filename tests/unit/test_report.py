@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from imagekit import report
-from imagekit.engines.container import Result
+from imagekit.engines.result import Result
 from imagekit.proof import runner
 from imagekit.report import Check, Report
 
