@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export RES_OPTIONS ?= timeout:1 attempts:5
 export PATH := $(CURDIR)/$(BIN):/opt/imagekit-engine/usr/bin:$(PATH)
 
-.PHONY: demo test unit integration image acceptance lint golden system system-test engine bench clean
+.PHONY: demo test unit integration image acceptance soak lint golden system system-test engine bench clean
 
 demo: $(VENV)/ready system engine
 	imagekit build video-llm
@@ -24,6 +24,10 @@ integration: $(VENV)/dev system-test engine
 # 40 GB of disk are enough: images go one by one, and the engine keeps 12 GB of its build cache
 acceptance: $(VENV)/dev system-test engine lint
 	IMAGEKIT_REQUIRE_ENGINE=1 IMAGEKIT_KEEP_CACHE_GB=12 python -m pytest tests
+
+# a thousand pushes while a fifth of all requests goes wrong
+soak: $(VENV)/dev
+	IMAGEKIT_PUSHES=1000 python -m pytest tests/unit/test_oci_push.py -k many
 
 lint: $(VENV)/dev
 	ruff check .

@@ -1,7 +1,8 @@
 """A registry in memory for tests, with faults on demand.
 
-It keeps the rules of the OCI distribution specification 1.1 that a push meets: uploads in one request and in pieces,
-mounts, digests that are compared, and manifests that need all of their blobs.
+It keeps the rules of the OCI distribution specification 1.1 that imagekit meets: uploads in one request and in pieces,
+mounts, digests that are compared, manifests that need all of their blobs, tags in pages, referrers, removal.
+test_registry_double.py asks for each of them, by requests of its own.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 UPLOAD = re.compile(r"/v2/(.+)/blobs/uploads/([0-9a-f-]*)")
 BLOB = re.compile(r"/v2/(.+)/blobs/(sha256:[0-9a-f]{64})")
 MANIFEST = re.compile(r"/v2/(.+)/manifests/([^/]+)")
+TAGS = re.compile(r"/v2/(.+)/tags/(list)")
+REFERRERS = re.compile(r"/v2/(.+)/referrers/(sha256:[0-9a-f]{64})")
+INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Registry:
     """Whoever asks needs a token for the scope."""
     mounts: int = 201
     """The answer to a mount of a blob that is there."""
+    refers: bool = True
+    """Whether it knows referrers; many do not."""
     address: str = ""
     blobs: dict[str, dict[str, bytes]] = field(default_factory=dict)
     """Repository -> digest -> content."""
@@ -68,7 +74,7 @@ class Registry:
             return True  # no tag, no promise
         kind, content = self.manifests[repository][digest]
         manifest = json.loads(content)
-        wanted = [manifest["config"], *manifest["layers"]]
+        wanted = [manifest["config"], *manifest["layers"]]  # of an image; no test tags an index
         held = self.blobs.get(repository, {})
         return all(
             row["digest"] in held and len(held[row["digest"]]) == row["size"]
@@ -117,6 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._break()
         body = self._body(half=kind == "middle")
         if kind == "middle":
+            self._keep(body)
             return self._break()
         if self.fault and kind == "status":
             return self._reply(self.fault.status, headers=dict(self.fault.headers))
@@ -134,6 +141,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self, half: bool) -> bytes:
         size = int(self.headers.get("Content-Length") or 0)
         return self.rfile.read(size // 2 if half else size)
+
+    def _keep(self, half: bytes) -> None:
+        """What came of a piece before the connection broke is kept, as registries do."""
+        match = UPLOAD.fullmatch(urlsplit(self.path).path)
+        with self.own.lock:
+            got = self.own.uploads.get(match[2]) if match and self.command == "PATCH" else None
+            if got is not None and self._follows(got):
+                got += half
+
+    def _follows(self, got: bytearray) -> bool:
+        """Whether a piece begins where the last one ended; one that does not say is the next."""
+        told = re.fullmatch(r"(\d+)-(\d+)", self.headers.get("Content-Range", f"{len(got)}-0"))
+        return told is not None and int(told[1]) == len(got)
 
     def _break(self) -> None:
         self.close_connection = True
@@ -180,13 +200,21 @@ class _Handler(BaseHTTPRequestHandler):
             token = uuid.uuid4().hex
             self.own.tokens.add(token)
             return self._reply(200, json.dumps({"token": token}).encode())
-        for pattern, handle in ((UPLOAD, self._upload), (BLOB, self._blob), (MANIFEST, self._manifest)):
+        if parts.path in ("/v2", "/v2/"):
+            return self._reply(200)
+        for pattern, handle in (
+            (UPLOAD, self._upload), (BLOB, self._blob), (MANIFEST, self._manifest), (TAGS, self._tags),
+            (REFERRERS, self._referrers),
+        ):  # fmt: skip
             if match := pattern.fullmatch(parts.path):
                 return handle(match[1], match[2], query, body)
         return self._error(404, "NAME_UNKNOWN")
 
     def _blob(self, name: str, digest: str, query: dict[str, str], body: bytes) -> None:
         held = self.own.blobs.get(name, {}).get(digest)
+        if self.command == "DELETE" and held is not None:
+            del self.own.blobs[name][digest]
+            return self._reply(202)
         if held is None and not (self.fault and self.fault.kind == "lie" and self.command == "HEAD"):
             return self._error(404, "BLOB_UNKNOWN")
         content = held or b""
@@ -216,8 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
             del r.uploads[upload]
             return self._reply(204)
         if self.command == "PATCH":
-            start = int(self.headers["Content-Range"].partition("-")[0])
-            if start != len(got):
+            if not self._follows(got):
                 return self._reply(416, headers=here)
             got += body
             return self._reply(202, headers={**here, "Range": f"0-{len(got) - 1}"})
@@ -237,17 +264,59 @@ class _Handler(BaseHTTPRequestHandler):
             digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
             if reference.startswith("sha256:") and reference != digest:
                 return self._error(400, "DIGEST_INVALID")
-            wanted = [manifest["config"]["digest"], *(row["digest"] for row in manifest["layers"])]
-            if any(one not in r.blobs.get(name, {}) for one in wanted):
+            wanted = [manifest["config"], *manifest["layers"]] if "config" in manifest else []
+            if any(row["digest"] not in r.blobs.get(name, {}) for row in wanted):
                 return self._error(400, "MANIFEST_BLOB_UNKNOWN")
+            if any(row["digest"] not in kept for row in manifest.get("manifests", [])):
+                return self._error(400, "MANIFEST_UNKNOWN")
             kept[digest] = (self.headers["Content-Type"], body)
             if not reference.startswith("sha256:"):
                 tags[reference] = digest
-            return self._reply(
-                201, headers={"Docker-Content-Digest": digest, "Location": f"/v2/{name}/manifests/{digest}"}
-            )
+            told = {"Docker-Content-Digest": digest, "Location": f"/v2/{name}/manifests/{digest}"}
+            if r.refers and "subject" in manifest:
+                told["OCI-Subject"] = manifest["subject"]["digest"]
+            return self._reply(201, headers=told)
+        if self.command == "DELETE":
+            if reference in tags:
+                del tags[reference]
+            elif reference in kept:
+                del kept[reference]
+                r.tags[name] = {tag: digest for tag, digest in tags.items() if digest != reference}
+            else:
+                return self._error(404, "MANIFEST_UNKNOWN")
+            return self._reply(202)
         digest = reference if reference in kept else tags.get(reference, "")
         if not digest:
             return self._error(404, "MANIFEST_UNKNOWN")
         kind, content = kept[digest]
         return self._reply(200, content, {"Content-Type": kind, "Docker-Content-Digest": digest})
+
+    def _tags(self, name: str, _: str, query: dict[str, str], body: bytes) -> None:
+        if name not in self.own.manifests:
+            return self._error(404, "NAME_UNKNOWN")
+        found = sorted(tag for tag in self.own.tags[name] if tag > query.get("last", ""))
+        page = found[: int(query.get("n", len(found)))]
+        more = len(page) < len(found) and page
+        next_page = (
+            f'</v2/{name}/tags/list?{urlencode({"n": len(page), "last": page[-1]})}>; rel="next"' if more else ""
+        )
+        text = json.dumps({"name": name, "tags": page}).encode()
+        return self._reply(200, text, {"Content-Type": "application/json", **({"Link": next_page} if more else {})})
+
+    def _referrers(self, name: str, digest: str, query: dict[str, str], body: bytes) -> None:
+        """Of an image that is not there too: what refers to it may come first."""
+        if not self.own.refers:
+            return self._error(404, "UNSUPPORTED")
+        rows = []
+        for own, (kind, content) in self.own.manifests.get(name, {}).items():
+            manifest = json.loads(content)
+            artifact = manifest.get("artifactType") or manifest.get("config", {}).get("mediaType")
+            if manifest.get("subject", {}).get("digest") == digest:
+                row = {"mediaType": kind, "digest": own, "size": len(content), "artifactType": artifact}
+                rows.append({**row, "annotations": manifest.get("annotations", {})})
+        told = {"Content-Type": INDEX}
+        if "artifactType" in query:
+            rows = [row for row in rows if row["artifactType"] == query["artifactType"]]
+            told["OCI-Filters-Applied"] = "artifactType"
+        text = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": rows}).encode()
+        return self._reply(200, text, told)

@@ -1,13 +1,14 @@
-"""One repository of a registry: blobs, manifests, tags, referrers. OCI distribution specification 1.1."""
+"""One repository of a registry: blobs, manifests, tags. OCI distribution specification 1.1."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urlencode
 
 import requests
@@ -33,6 +34,9 @@ CHUNK = 2**26
 
 MANIFEST_MOST = 2**22
 """Bytes of a manifest, which registries need not take larger (specification, "Pushing manifests")."""
+
+PAGES = 1000
+"""Of one list: a registry whose pages lead in a circle comes to an end."""
 
 SPOILT = {400, 404, 416, *AGAIN}
 """Replies to an upload after which a new one may go well."""
@@ -90,8 +94,8 @@ class Repository:
                 raise
             self._in_pieces(digest, size, source, progress)
 
-    def put_manifest(self, reference: str, content: bytes, media_type: str) -> None:
-        """`reference`: a tag, or the digest."""
+    def put_manifest(self, reference: str, content: bytes, media_type: str) -> str:
+        """`reference`: a tag, or the digest. Returns the digest of its subject where the registry knows referrers."""
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         path = f"/v2/{self.name}/manifests/{reference}"
         answer = self.wire.ask("PUT", path, self.push, body=content, headers={"Content-Type": media_type})
@@ -101,6 +105,7 @@ class Repository:
                 f"{self.wire.host} took a manifest and made another of it",
                 details=[f"sent  {digest}", f"kept  {told}"], hint="a proxy that rewrites what passes?",
             )  # fmt: skip
+        return answer.headers.get("OCI-Subject", "")
 
     def manifest(self, reference: str) -> tuple[bytes, str]:
         """(bytes, media type) of a tag or digest; compared with the digest. Raises Refused where there is none."""
@@ -150,31 +155,18 @@ class Repository:
 
     def tags(self) -> list[str]:
         """All of them, over as many pages as there are."""
-        found, path = list[str](), f"/v2/{self.name}/tags/list?n=1000"
-        for _ in range(1000):
-            answer = self.wire.ask("GET", path, self.pull, fine=(404,))
-            if answer.status_code == 404:
-                return found
-            found += [str(tag) for tag in answer.json().get("tags") or []]
+        pages = self.pages(f"/v2/{self.name}/tags/list?n=1000", fine=(404,))
+        return [str(tag) for page in pages if page.status_code == 200 for tag in page.json().get("tags") or []]
+
+    def pages(self, path: str, fine: tuple[int, ...] = ()) -> Iterator[requests.Response]:
+        """An answer and those that its Link leads to."""
+        for _ in range(PAGES):
+            answer = self.wire.ask("GET", path, self.pull, fine=fine)
+            yield answer
             link = re.search(r'<([^>]+)>\s*;\s*rel="?next"?', answer.headers.get("Link", ""))
             if not link:
-                return found
+                return
             path = link[1]
-        return found
-
-    def referrers(self, digest: str) -> list[dict[str, Any]]:
-        """Descriptors of what refers to a manifest: by the API, else by the tag that stands for it without one."""
-        answer = self.wire.ask("GET", f"/v2/{self.name}/referrers/{digest}", self.pull, fine=(404, 400, 405))
-        try:
-            if answer.status_code == 200:
-                return list(answer.json()["manifests"])
-            return list(json.loads(self.manifest(digest.replace(":", "-"))[0])["manifests"])
-        except Refused as error:
-            if error.status == 404:
-                return []
-            raise
-        except (ValueError, KeyError, TypeError):
-            raise Surroundings(f"{self.wire.host} answers for referrers with something else") from None
 
     def _blob(self, digest: str) -> str:
         return f"/v2/{self.name}/blobs/{digest}"

@@ -161,6 +161,12 @@ def test_a_registry_gets_what_it_lacks_and_an_engine_runs_it(composed: Composed,
         assert [row["name"] for row in found["layers"]][-1] == "its own files" and found["on_top"] == 0
         gone = room.run("inspect", "--remote", f"{name}:nothing")
         assert gone.returncode == 2 and "has no image" in gone.stderr
+        image = str(layout(room.folder / "out")[0]["config"]["digest"])  # type: ignore[index]
+        place = f"registry:{name}:2.4.1-cuda12.1-tiny"
+        assert "no proof" in room.good("evidence", place).stdout
+        assert "reports are new" in room.good("evidence", image, "--to", place).stderr
+        assert " 0 of" in room.good("evidence", image, "--to", place).stderr
+        assert "proven" in room.good("evidence", place, "--html", "proof.html").stdout
         before = blobs(tmp_path / "registry")
         path, _ = room.profile("packages: [toolz]\n")
         room.good("build", path, "--engine", "compose", "--no-test", "--output", f"registry:{name}")

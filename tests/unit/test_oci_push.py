@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from registry_double import Fault, Registry, served
+from small_images import made, target
 
 from imagekit.errors import Surroundings
-from imagekit.oci import challenge, image, registry
-from imagekit.oci.image import Configuration, Image, Stacked
-from imagekit.oci.layer import Layer
+from imagekit.oci import challenge, registry
+from imagekit.oci.image import Image
 from imagekit.oci.push import push
 from imagekit.oci.registry import Repository
 from imagekit.oci.wire import Wire
@@ -23,21 +23,6 @@ from imagekit.oci.wire import Wire
 def there() -> Iterator[Registry]:
     with served(Registry()) as made:
         yield made
-
-
-def target(there: Registry, name: str = "ml/pytorch") -> Repository:
-    return Repository(Wire(there.address, plain=True, find_login=lambda _: None, wait=lambda _: None), name)
-
-
-def made(folder: Path, *contents: bytes) -> Image:
-    folder.mkdir(exist_ok=True)
-    layers = []
-    for number, content in enumerate(contents):
-        path = folder / str(number)
-        path.write_bytes(content)
-        digest = hashlib.sha256(content).hexdigest()
-        layers.append(Stacked(Layer(digest, "0" * 64, len(content), len(content), 1), path, f"layer {number}"))
-    return image.make(tuple(layers), Configuration(env={"A": "1"}), 1735689600)
 
 
 @pytest.fixture
@@ -120,6 +105,10 @@ def test_a_push_has_at_least_the_requests_that_are_tried(there: Registry, small:
     assert len(there.asked) >= REQUESTS
 
 
+PUSHES = int(os.environ.get("IMAGEKIT_PUSHES", "100"))
+"""`make soak` has a thousand."""
+
+
 def test_many_pushes_with_many_faults(tmp_path: Path) -> None:
     """A fifth of all requests goes wrong."""
     seed = random.randrange(2**32)
@@ -129,7 +118,7 @@ def test_many_pushes_with_many_faults(tmp_path: Path) -> None:
     with served(Registry(token=True)) as there:
         there.fault = lambda _: chance.choice(kinds) if chance.random() < 0.2 else None
         fine = 0
-        for number in range(100):
+        for number in range(PUSHES):
             contents = [chance.randbytes(chance.randrange(3000)) for _ in range(chance.randrange(1, 5))]
             one = made(tmp_path / str(number), *contents)
             try:
@@ -139,7 +128,7 @@ def test_many_pushes_with_many_faults(tmp_path: Path) -> None:
             except Surroundings:
                 pass
             assert there.whole("ml/pytorch", f"t{number}")
-        assert fine > 50
+        assert fine > PUSHES // 2
 
 
 @pytest.fixture

@@ -1,0 +1,124 @@
+"""What belongs to an image and is no part of it: reports, signatures, lists of contents (OCI image and distribution
+specifications 1.1, `subject` and referrers).
+
+A registry that knows referrers lists them by itself. In one that does not (Debian's docker-registry 2.8, Harbor before
+2.8, ECR), the tag `sha256-<digest of the image>` is an index of them, which whoever adds one writes anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imagekit.errors import Surroundings
+from imagekit.oci.answers import Refused
+from imagekit.oci.image import INDEX, MANIFEST
+from imagekit.oci.registry import MANIFEST_MOST, Repository
+
+EMPTY = b"{}"
+EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
+
+MOST = 2**24
+"""Bytes of what is attached: reports and lists, no layers."""
+
+
+@dataclass(frozen=True)
+class Attached:
+    """One thing that refers to an image."""
+
+    digest: str
+    """Of its manifest."""
+    kind: str
+    """Its artifact type, a media type."""
+    annotations: Mapping[str, str]
+
+
+def attach(there: Repository, image: str, kind: str, content: bytes, annotations: Mapping[str, str]) -> str:
+    """Add something to the image of a digest; the digest of its manifest. The same once more changes nothing.
+
+    `kind`: artifact type, and the media type of the content. Raises Surroundings, Refused.
+    """
+    subject, subject_type = there.manifest(image)
+    for blob in (EMPTY, content):
+        digest = _digest(blob)
+        if not there.has(digest, len(blob)):
+            there.upload(digest, len(blob), blob)
+    manifest = _json({
+        "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind, "config": _descriptor(EMPTY_TYPE, EMPTY),
+        "layers": [_descriptor(kind, content)], "annotations": dict(annotations),
+        "subject": {"mediaType": subject_type or MANIFEST, "digest": image, "size": len(subject)},
+    })  # fmt: skip
+    digest = _digest(manifest)
+    if there.put_manifest(digest, manifest, MANIFEST) != image:
+        entry = _descriptor(MANIFEST, manifest) | {"artifactType": kind, "annotations": dict(annotations)}
+        rows = [row for row in _by_tag(there, image) if row.get("digest") != digest]
+        index = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*rows, entry]})
+        there.put_manifest(image.replace(":", "-"), index, INDEX)
+    return digest
+
+
+def of(there: Repository, image: str, kind: str) -> list[Attached]:
+    """What of a kind refers to the image of a digest, in the registry's order. Raises Surroundings."""
+    found = [_attached(there, row) for row in _listed(there, image)]
+    return [one for one in found if one.kind == kind]
+
+
+def content(there: Repository, one: Attached) -> bytes:
+    """Raises Surroundings for what is not one thing of its kind."""
+    raw, _ = there.manifest(one.digest)
+    try:
+        (row,) = json.loads(raw)["layers"]
+        if row["mediaType"] != one.kind:
+            raise ValueError(row["mediaType"])
+        return there.read(str(row["digest"]), MOST)
+    except (ValueError, KeyError, TypeError):
+        raise Surroundings(f"{there.wire.host} has {one.digest[:19]}, which is no {one.kind}") from None
+
+
+def _listed(there: Repository, image: str) -> list[dict[str, Any]]:
+    found = list[dict[str, Any]]()
+    try:
+        for answer in there.pages(f"/v2/{there.name}/referrers/{image}", fine=(404, 400, 405)):
+            if answer.status_code != 200:
+                return _by_tag(there, image)
+            found += answer.json()["manifests"]
+    except (ValueError, KeyError, TypeError):
+        raise Surroundings(f"{there.wire.host} answers for referrers with something else") from None
+    return found
+
+
+def _by_tag(there: Repository, image: str) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads(there.manifest(image.replace(":", "-"))[0])["manifests"])
+    except Refused as error:
+        if error.status == 404:
+            return []
+        raise
+    except (ValueError, KeyError, TypeError):
+        raise Surroundings(f"the tag {image.replace(':', '-')} at {there.wire.host} is no list of referrers") from None
+
+
+def _attached(there: Repository, row: Mapping[str, Any]) -> Attached:
+    try:
+        annotations = {str(name): str(text) for name, text in (row.get("annotations") or {}).items()}
+        return Attached(str(row["digest"]), str(row.get("artifactType") or ""), annotations)
+    except (KeyError, TypeError, AttributeError):
+        raise Surroundings(f"{there.wire.host} answers for referrers with something else") from None
+
+
+def _descriptor(kind: str, blob: bytes) -> dict[str, Any]:
+    return {"mediaType": kind, "digest": _digest(blob), "size": len(blob)}
+
+
+def _digest(blob: bytes) -> str:
+    return f"sha256:{hashlib.sha256(blob).hexdigest()}"
+
+
+def _json(value: object) -> bytes:
+    found = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    if len(found) > MANIFEST_MOST:
+        raise Surroundings("what refers to the image is more than a manifest can list", hint="remove old referrers")
+    return found
