@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit import amounts, compose, fetch, pipeline, record, scope, tag, wheels
+from imagekit import amounts, compose, fetch, pipeline, record, scope, tag, wheels, without_engine
 from imagekit import report as reports
-from imagekit.compose import Wheel, outputs, room, source, system, tree
+from imagekit.compose import Wheel, outputs, source, system
 from imagekit.compose.outputs import Output
 from imagekit.errors import NotProven
 from imagekit.lock.model import Lock
@@ -50,16 +50,16 @@ def build(
         context = pipeline.rendered(profile, lock, dialect="classic")
         rows = _wheels(context, lock, site, shelf, say)
         tag.check(lock, _told(rows, lock.resolution.python))
-        base = system.make(lock, site, shelf, say)
-        image = compose.compose(context, base, rows, shelf)
+        base = system.make(lock, context.files, site, shelf, say)
+        image = compose.compose(context, base, rows, shelf, site)
         say(
             "compose",
             f"{len(image.layers)} layers, {amounts.size(image.size)}, {amounts.size(image.unpacked)} unpacked",
         )
         new = _record(profile_tag, context, lock, image, base)
         names = tag.names(lock, site.settings.tags, new.key, new.created)
-        known = "" if wish.fresh else _known(image)
-        report = _proven(image, replace(wish, scope=new.scope), say) if prove and not known else None
+        known = "" if wish.fresh else known_as(image)
+        report = proven(image, replace(wish, scope=new.scope), say) if prove and not known else None
         if not prove:
             say("prove", "not run (--no-test)")
         elif known:
@@ -103,10 +103,9 @@ def _told(found: list[Wheel], python: str) -> tag.Found:
     return tag.Found(said.get("__version__", ""), said.get("cuda", ""), python)
 
 
-def _proven(image: Image, wish: runner.Wish, say: Say) -> reports.Report:
-    say("prove", f"without an engine: {room.isolation()}")
-    with tree.unpacked(image) as unpacked:
-        report = runner.prove(unpacked, image.id, wish, lambda step: say("~", step))
+def proven(image: Image, wish: runner.Wish, say: Say) -> reports.Report:
+    """Raises NotProven."""
+    report = without_engine.of_image(image, image.id, wish, say)
     for line in reports.summary(report):
         say("", line)
     if not report.proven:
@@ -115,7 +114,7 @@ def _proven(image: Image, wish: runner.Wish, say: Say) -> reports.Report:
     return report
 
 
-def _known(image: Image) -> str:
+def known_as(image: Image) -> str:
     """The day, yyyymmdd, of an earlier proof of this image on this machine: its id is the hash of all that is in it."""
     return max((kept.proven for kept in record.of_image(image.id)), default="")
 
@@ -125,8 +124,8 @@ def _record(profile_tag: str, context: Context, lock: Lock, image: Image, base: 
     key = hashlib.sha256(json.dumps([context.plan.key, image.digest]).encode()).hexdigest()
     first = next((old.created for old in record.all_of(profile_tag) if old.key == key), pipeline.today())
     return Record(
-        tag=profile_tag, key=key, created=first, image=image.id, lock=lock.digest, base=base.stacked.layer.diff_id,
+        tag=profile_tag, key=key, created=first, image=image.id, lock=lock.digest, base=base.id,
         torch=r.torch, cuda=r.cuda, python=r.python, system=base.packages, built={},
-        scope=scope.of(context, base.stacked.layer.diff_id),
+        scope=scope.of(context, base.id),
         packages={package.name: package.version for package in lock.packages}, trust=r.trust,
     )  # fmt: skip

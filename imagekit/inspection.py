@@ -16,8 +16,8 @@ from imagekit.compat import facts
 from imagekit.errors import Surroundings, UsageError
 from imagekit.plan import GROUPS
 
-OWN = "imagekit: its own files"
-"""The last layer of a composed image."""
+COMPOSED = "imagekit: "
+"""How the history of a composed image begins its lines."""
 
 LOCK = "/opt/imagekit/lock.json"
 RECORDS = "/opt/imagekit/record"
@@ -89,7 +89,7 @@ def inspect(engine: Any, reference: str) -> Inspection:
         names=(*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ())),
         size=int(image.get("Size", 0)), created=str(image.get("Created", ""))[:10], user=config.get("User") or "root",
         command=" ".join(command) or "none", layers=layers, labels=labels if ours else {},
-        packages=tuple(lock.get("packages", ())), system=_system(files),
+        packages=tuple(lock.get("packages", ())), system=_system(files) or next((entry.system for entry in kept), {}),
         built=tuple(sorted(_built(files))), on_top=on_top if ours else 0, recorded=bool(kept),
         proven=max((entry.proven for entry in kept), default=""),
     )  # fmt: skip
@@ -248,7 +248,9 @@ def _layers(history: list[dict[str, Any]], groups: list[str]) -> tuple[tuple[Lay
     """Layers with a name, and how many come after imagekit's own last instruction (CMD)."""
     made = [(str(entry.get("CreatedBy") or ""), int(entry.get("Size") or 0)) for entry in history]
     waiting = list(groups)
-    last = max((i for i, (by, _) in enumerate(made) if groups and ('["python"]' in by or by == OWN)), default=-1)
+    last = max(
+        (i for i, (by, _) in enumerate(made) if groups and ('["python"]' in by or by.startswith(COMPOSED))), default=-1
+    )
     layers, ours = list[Layer](), 0
     for number, (by, count) in enumerate(made):
         if not count:
@@ -265,8 +267,8 @@ def _layers(history: list[dict[str, Any]], groups: list[str]) -> tuple[tuple[Lay
 
 def _name(by: str, number: int, waiting: list[str]) -> str:
     """What one of our layers holds; `waiting`: the groups of wheels that are still to come."""
-    if by.startswith("imagekit: "):
-        return by.removeprefix("imagekit: ")
+    if by.startswith(COMPOSED):
+        return by.removeprefix(COMPOSED)
     if "COPY /layer/ /" in by and waiting:
         return f"wheels: {waiting.pop(0)}"
     known = {

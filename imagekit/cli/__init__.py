@@ -24,6 +24,7 @@ GROUPS = {
     "Understand": {
         "explain": "Why an image is what it is: versions, rules, facts.",
         "compat": "Which torch goes with which CUDA, Python, GPU and driver.",
+        "diff": "What differs between two images, and what a node has to pull.",
         "doctor": "Examine this machine: what is wrong, and how to mend it.",
         "diagnose": "What an error text or a log means, and what mends it.",
     },
@@ -31,6 +32,7 @@ GROUPS = {
         "lock": "Pin every version of a profile.",
         "plan": "Show units, groups, sizes and keys.",
         "render": "Write a Dockerfile and its context.",
+        "rebase": "Put the newest distribution packages under an image.",
         "bench": "Measure an image from inside, and compare.",
         "evidence": "List what was proven of an image, where and when.",
     },

@@ -62,8 +62,13 @@ def _there(text: str, site: str | None) -> tuple[Repository, str]:
 
 
 def _image(name: str, site: str | None, overlay: tuple[str, ...]) -> str:
+    """The id of an image, by which its reports are kept here."""
     if name.startswith("sha256:"):
         return name
+    from imagekit import pipeline, remote
+
+    if remote.is_remote(name):  # in an OCI layout
+        return str(remote.find(name, pipeline.the_site(site)).image(name)["Id"])
     from imagekit import target
     from imagekit.engines.docker_api import Engine
 

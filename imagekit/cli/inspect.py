@@ -7,7 +7,7 @@ import click
 
 @click.command("inspect")
 @click.argument("image_or_profile")
-@click.option("--remote", is_flag=True, help="An image in a registry, which is not pulled.")
+@click.option("--remote", is_flag=True, help="The name is one in a registry: as with registry: before it.")
 @click.option("--packages", is_flag=True, help="Every Python and distribution package with its version.")
 @click.option("--layers", is_flag=True, help="Every layer with its size.")
 @click.option("--json", "as_json", is_flag=True, help="All of it as JSON on stdout.")
@@ -19,22 +19,24 @@ def command(
 ) -> None:  # fmt: skip
     """Tell what an image is, without starting it. A name with `:`, `/` or `@` is an image, else a profile.
 
-    With --remote it is asked of its registry and not pulled; sizes are compressed then.
+    `registry:HOST/REPOSITORY:TAG` is asked of its registry and not pulled, `oci:DIR[:TAG]` is in an OCI layout; their
+    sizes are compressed.
     """
     from imagekit import inspection
+    from imagekit import remote as remotes
 
-    if remote:
+    name = image_or_profile
+    if remote and not remotes.is_remote(name):
+        name = f"{remotes.REGISTRY}{name}"
+    if remotes.is_remote(name):
         from imagekit import pipeline
-        from imagekit.oci import reference
-        from imagekit.remote import Remote
 
-        name = reference.parse(image_or_profile)
-        found = inspection.inspect(Remote(name, pipeline.the_site(site)), image_or_profile)
+        found = inspection.inspect(remotes.find(name, pipeline.the_site(site)), name)
     else:
         from imagekit import target
         from imagekit.engines.docker_api import Engine
 
-        found = inspection.inspect(Engine(), target.find(image_or_profile, site, overlay).reference)
+        found = inspection.inspect(Engine(), target.find(name, site, overlay).reference)
     if as_json:
         print(json.dumps(inspection.as_json(found), indent=1))
         return

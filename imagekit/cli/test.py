@@ -31,15 +31,25 @@ def command(
     image_or_profile: str, as_json: bool, junit: str | None, html: str | None, overlay: tuple[str, ...],
     site: str | None, **wish: bool | str | float | tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Prove an image from inside. A name with `:`, `/` or `@` is an image, else a profile."""
-    from imagekit import report, target
+    """Prove an image from inside. A name with `:`, `/` or `@` is an image, else a profile.
+
+    `oci:DIR[:TAG]` and `registry:HOST/REPOSITORY:TAG` are proven without an engine, and without a GPU.
+    """
+    from imagekit import remote, report
     from imagekit.cli.output import Lines, write
-    from imagekit.engines.docker_api import Engine
     from imagekit.proof import page, runner
 
-    say = Lines()
-    image = target.find(image_or_profile, site, overlay).reference
-    result = runner.prove(Engine(), image, runner.Wish(**wish), lambda line: say("~", line))  # type: ignore[arg-type]
+    say, wanted, image = Lines(), runner.Wish(**wish), image_or_profile  # type: ignore[arg-type]
+    if remote.is_remote(image):
+        from imagekit import pipeline, without_engine
+
+        result = without_engine.prove(remote.find(image, pipeline.the_site(site)), wanted, say)
+    else:
+        from imagekit import target
+        from imagekit.engines.docker_api import Engine
+
+        image = target.find(image, site, overlay).reference
+        result = runner.prove(Engine(), image, wanted, lambda line: say("~", line))
     for number, line in enumerate(report.summary(result)):
         say("prove" if number == 0 else "", line)
     if result.note:

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagekit.compose import bytecode, own, room, system
+from imagekit.compose import bytecode, own, room, staged, system
 from imagekit.compose.system import System
 from imagekit.files import write
 from imagekit.oci import image, installed, layer, overlaps, stack
@@ -29,6 +29,7 @@ from imagekit.oci.kept import Kept, Made
 from imagekit.oci.stack import Sized
 from imagekit.plan import GROUPS
 from imagekit.render import Context
+from imagekit.site import Site
 
 BIG = 3_000_000
 """Bytes of a wheel from which its bytecode has a layer of its own."""
@@ -71,12 +72,15 @@ class Slot:
         return f"imagekit: {'bytecode of ' if self.bytecode else ''}{names}{more}"
 
 
-def compose(context: Context, base: System, wheels: Sequence[Wheel], shelf: Kept) -> Image:
-    """Raises BuildFailed for wheels that cannot be installed together, Surroundings where something is missing here."""
+def compose(context: Context, base: System, wheels: Sequence[Wheel], shelf: Kept, site: Site) -> Image:
+    """`site`: for what the steps of overlays fetch.
+
+    Raises BuildFailed for wheels that cannot be installed together, Surroundings where something is missing here.
+    """
     lock = context.plan.lock
     files = _Files(wheels, lock.resolution.python, shelf)
     compiler = Compiler(base, lock.resolution.python, shelf)
-    ordered = slots(wheels, stack.MOST - 2)
+    ordered = slots(wheels, max(stack.MOST - len(base.layers) - 2, stack.SHARED + COMPANIONS + 1))
     largest_first = sorted(ordered, key=lambda slot: (slot.bytecode, -sum(wheel.size for wheel in slot.wheels)))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         futures = {slot: pool.submit(_made, slot, files, compiler, shelf) for slot in largest_first}
@@ -89,7 +93,10 @@ def compose(context: Context, base: System, wheels: Sequence[Wheel], shelf: Kept
             raise
     middle = [Stacked(*found, slot.told) for slot, found in made if found[0].files]
     top = Stacked(*own.layer_of(context, shelf), "imagekit: its own files")
-    return image.make((base.stacked, *middle, top), own.configuration(lock), lock.epoch)
+    layers, set_up = (*base.layers, *middle, top), own.configuration(lock, base.env, base.labels)
+    if lock.resolution.steps:
+        layers = (*layers, staged.steps_layer(layers, lock, set_up.env, site, shelf))
+    return image.make(layers, set_up, lock.epoch)
 
 
 def slots(wheels: Sequence[Wheel], most: int) -> list[Slot]:

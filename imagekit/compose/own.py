@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from imagekit import contract
 from imagekit.lock.model import Lock
@@ -38,10 +38,10 @@ def _entries(files: dict[str, contract.File]) -> Iterator[tuple[tar.Entry, bytes
             yield tar.Entry(path, tar.FILE, file.mode, len(file.content)), file.content
 
 
-def configuration(lock: Lock) -> Configuration:
+def configuration(lock: Lock, env: Mapping[str, str], labels: Mapping[str, str]) -> Configuration:
+    """`env`, `labels`: of what the image stands on."""
     r = lock.resolution
-    labels = {**contract.labels(lock), contract.BASE: r.base.name}
     return Configuration(
-        env={**contract.ENV, **r.env}, labels=labels, user=contract.USER, workdir="/workspace",
-        entrypoint=(*contract.START, *r.starts), cmd=("python",),
+        env={**env, **contract.ENV, **r.env}, labels={**labels, **contract.labels(lock)}, user=contract.USER,
+        workdir="/workspace", entrypoint=(*contract.START, *r.starts), cmd=("python",),
     )  # fmt: skip

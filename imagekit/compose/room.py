@@ -16,7 +16,7 @@ from pathlib import Path
 
 from imagekit import namespaces, resources, scratch
 
-_NAMESPACES = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
+_NAMESPACES = ["--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
 
 
 def start(
@@ -33,10 +33,15 @@ def start(
         "root": str(root), "folders": sorted((folders or {}).items()), "uid": uid, "gid": gid, "workdir": workdir,
         "environment": dict(environment), "call": list(call),
     }  # fmt: skip
-    program = str(resources.compose() / "enter.py")
+    return begun("enter.py", told, network=False)
+
+
+def begun(program: str, told: Mapping[str, object], *, network: bool) -> subprocess.Popen[bytes]:
+    """A program of this folder in namespaces of its own, with pipes. Raises Surroundings where there are none."""
+    call = [sys.executable, "-I", "-S", str(resources.compose() / program), json.dumps(told)]
     process = subprocess.Popen(
-        [*unshare(), sys.executable, "-I", "-S", program, json.dumps(told)], env={"PATH": namespaces.PATH},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        [*unshare(network=network), *call], env={"PATH": namespaces.PATH}, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         preexec_fn=scratch.killed_with_parent,
     )  # fmt: skip
     with _LOCK:
@@ -63,9 +68,10 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def unshare() -> list[str]:
-    """What a command begins with to be in a room. Raises Surroundings where that cannot be."""
-    return [*(namespaces.root() or ("unshare",)), *_NAMESPACES]
+def unshare(*, network: bool = False) -> list[str]:
+    """What a command begins with to be in a room; `network`: that of this machine. Raises Surroundings where that
+    cannot be."""
+    return [*(namespaces.root() or ("unshare",)), *_NAMESPACES, *([] if network else ["--net"])]
 
 
 def isolation() -> str:

@@ -72,7 +72,8 @@ def _build(
     """The folder that holds nothing but the wheel."""
     root = place / "root"
     root.mkdir()
-    tree.extract(made.stacked.path, root, "--no-same-owner")
+    for one in made.layers:
+        tree.extract(one.path, root, "--no-same-owner")
     for folder in ("build", "wheels"):
         (root / folder).mkdir()
     own = f"sources/{package.name}/"

@@ -7,6 +7,7 @@ day: Debian moves, and what moved is drift, told by the record.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -14,13 +15,14 @@ import shutil
 import tarfile
 import time
 import zlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 from imagekit import bootstrap, contract, scratch
-from imagekit.compose import tree
+from imagekit.compose import altered, bases, staged, tree
+from imagekit.contract import File
 from imagekit.errors import Surroundings
 from imagekit.files import sha256, write
 from imagekit.lock.model import Lock
@@ -37,9 +39,6 @@ FRESH = 24 * 3600
 UNUSED = 7 * 24 * 3600
 """Seconds after which the root of a system goes."""
 
-LEVEL = 6
-"""Of gzip. The only layer that zlib compresses: another zlib gives another blob of the same tar."""
-
 _HOOKS = (
     'mkdir -p "$1/opt/imagekit/record"',
     'chroot "$1" dpkg-query -W -f \'${Package}=${Version}\\n\' >"$1/opt/imagekit/record/system.txt"',
@@ -51,34 +50,71 @@ _HOOKS = (
 
 @dataclass(frozen=True)
 class System:
-    stacked: Stacked
+    layers: tuple[Stacked, ...]
+    """The lowest first; one, where it is made from packages only."""
     packages: dict[str, str]
     """Name -> version of each distribution package."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Of the configuration of an image that it stands on."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """What its files are, as a digest: of the tar, where there is one layer."""
+        digests = [one.layer.diff_id for one in self.layers]
+        return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
-def make(lock: Lock, site: Site, shelf: Kept, say: Callable[[str, str], None]) -> System:
-    """The system part of the image. Raises Surroundings where it cannot be made here."""
-    base = lock.resolution.base
-    if base.kind != "distro":
-        raise Surroundings(
-            f"the compose engine makes its system from a distribution, and the base is the image {base.name}",
-            hint="--base distro:bookworm, or --engine buildkit",
-        )
-    if lock.resolution.apt_sources or lock.resolution.trust or lock.resolution.steps:
-        raise Surroundings(
-            "the compose engine has no archives, roots or steps of overlays yet", hint="--engine buildkit has"
-        )
-    return of_packages(base.name, {*base.packages, *system_packages(lock)}, site, shelf, say)
+def make(
+    lock: Lock, files: Mapping[str, File], site: Site, shelf: Kept, say: Callable[[str, str], None], *,
+    newest: bool = False,
+) -> System:  # fmt: skip
+    """The system part of the image; `files`: of the context; `newest`: also where one was made not long ago.
+
+    Raises Surroundings where it cannot be made here, BuildFailed.
+    """
+    r = lock.resolution
+    wanted = (*r.base.packages, *system_packages(lock))
+    if r.base.kind == "distro" and not (r.apt_sources or r.trust):
+        made = of_packages(r.base.name, wanted, site, shelf, say, newest=newest)
+        return replace(made, labels={contract.BASE: r.base.name})
+    if r.base.kind == "distro":
+        base = of_packages(r.base.name, r.base.packages, site, shelf, say, newest=newest)
+        below = bases.Below(base.layers, {}, {contract.BASE: r.base.name})
+    else:
+        below = bases.of_image(r.base, site, shelf, say)
+    script = staged.system_script(lock, tuple(sorted(system_packages(lock))), site)
+    key = staged.system_key(below.layers, script, files)
+    note = shelf.folder / "systems" / f"{key}.json"
+    known = None if newest else _known(note, shelf)
+    if known is None:
+        say("system", f"{len(system_packages(lock))} packages and what they need, on {r.base.name}")
+        # the same key may give other versions tomorrow: it is kept by what was made
+        with scratch.folder("system") as place:
+            made_layer = staged.system_layer(below.layers, script, files, site, Kept(place), key)
+            layer = shelf.take(f"system-{made_layer[0].diff_id}", functools.partial(_copied, made_layer))
+            known = layer, versions(layer[1], "opt/imagekit/record/system.txt")
+        _write(note, *known)
+    told = f"imagekit: packages on {r.base.name}, {len(known[1])} distribution packages"
+    return System((*below.layers, Stacked(*known[0], told)), known[1], below.env, below.labels)
 
 
-def of_packages(suite: str, names: Iterable[str], site: Site, shelf: Kept, say: Callable[[str, str], None]) -> System:
+def _copied(made: Made, out: IO[bytes]) -> Layer:
+    with made[1].open("rb") as stream:
+        shutil.copyfileobj(stream, out, PIECE)
+    return made[0]
+
+
+def of_packages(
+    suite: str, names: Iterable[str], site: Site, shelf: Kept, say: Callable[[str, str], None], *, newest: bool = False
+) -> System:
     """A system with these packages and what they need."""
     packages = tuple(sorted(set(names)))
-    wanted = json.dumps([suite, packages, _HOOKS, bootstrap.HOOKS, site.settings.apt.mirror, LEVEL])
+    wanted = json.dumps([suite, packages, _HOOKS, bootstrap.HOOKS, site.settings.apt.mirror, altered.LEVEL])
     note = shelf.folder / "systems" / f"{hashlib.sha256(wanted.encode()).hexdigest()}.json"
-    known = _known(suite, note, shelf)
+    known = None if newest else _known(note, shelf)
     if known:
-        return known
+        return _one(suite, *known)
     if not bootstrap.available():
         raise Surroundings(
             "mmdebstrap, which makes the system part without an engine, is not installed",
@@ -89,48 +125,41 @@ def of_packages(suite: str, names: Iterable[str], site: Site, shelf: Kept, say: 
         made = place / "system.tar"
         bootstrap.make(suite, packages, made, site, _HOOKS)
         digest = sha256(made)
-        layer = shelf.take(f"system-{digest}", lambda out: _packed(made, out))
-        versions = _versions(made)
-    write(note, json.dumps({"key": f"system-{digest}", "made": time.time(), "packages": versions}).encode())
-    return System(_stacked(suite, versions, layer), versions)
+        with made.open("rb") as stream:
+            layer = shelf.take(f"system-{digest}", lambda out: altered.packed(stream.read, out))
+        found = versions(made)
+    _write(note, layer, found)
+    return _one(suite, layer, found)
 
 
-def _stacked(suite: str, versions: dict[str, str], made: Made) -> Stacked:
-    return Stacked(*made, f"imagekit: {suite}, {len(versions)} distribution packages")
+def _one(suite: str, made: Made, packages: dict[str, str]) -> System:
+    return System((Stacked(*made, f"imagekit: {suite}, {len(packages)} distribution packages"),), packages)
 
 
-def _known(suite: str, note: Path, shelf: Kept) -> System | None:
+def _write(note: Path, made: Made, packages: Mapping[str, str]) -> None:
+    row = {"key": f"system-{made[0].diff_id}", "made": time.time(), "packages": dict(packages)}
+    write(note, json.dumps(row).encode())
+
+
+def _known(note: Path, shelf: Kept) -> tuple[Made, dict[str, str]] | None:
     """The one that was made not long ago, if it is still here."""
     try:
         row = json.loads(note.read_text(encoding="utf-8"))
         found = shelf.find(row["key"]) if 0 <= time.time() - row["made"] < FRESH else None
-        versions = {str(name): str(version) for name, version in row["packages"].items()}
+        told = {str(name): str(version) for name, version in row["packages"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return System(_stacked(suite, versions, found), versions) if found else None
+    return (found, told) if found else None
 
 
-def _packed(path: Path, out: IO[bytes]) -> Layer:
-    """A tar as a layer: gzip by zlib, no name and no time in its head."""
-    blob, tarred, size, unpacked = hashlib.sha256(), hashlib.sha256(), 0, 0
-    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    with path.open("rb") as stream:
-        while True:
-            data = stream.read(PIECE)
-            packed = packer.compress(data) if data else packer.flush()
-            tarred.update(data)
-            blob.update(packed)
-            out.write(packed)
-            size, unpacked = size + len(packed), unpacked + len(data)
-            if not data:
-                break
-    return Layer(blob.hexdigest(), tarred.hexdigest(), size, unpacked, 0)
-
-
-def _versions(path: Path) -> dict[str, str]:
-    with tarfile.open(path) as archive:
-        file = archive.extractfile("./opt/imagekit/record/system.txt")
-        text = file.read().decode() if file else ""
+def versions(path: Path, name: str = "./opt/imagekit/record/system.txt") -> dict[str, str]:
+    """The distribution packages of a system, out of its tar or its layer; nothing where it does not tell."""
+    try:
+        with tarfile.open(path) as archive:
+            file = archive.extractfile(name)
+            text = file.read().decode() if file else ""
+    except (KeyError, ValueError, OSError, EOFError, zlib.error, tarfile.TarError):
+        return {}
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
@@ -144,13 +173,14 @@ def trim(shelf: Kept) -> None:
 
 def unpacked(system: System, shelf: Kept) -> Path:
     """The root of a system as a folder, to run its interpreter in. It is kept beside the layers."""
-    root = shelf.folder / "roots" / system.stacked.layer.diff_id
+    root = shelf.folder / "roots" / system.id
     if not root.is_dir():
         root.parent.mkdir(parents=True, exist_ok=True)
         with scratch.folder("root") as place:
             target = place / "root"
             target.mkdir()
-            tree.extract(system.stacked.path, target, "--no-same-owner")
+            for one in system.layers:
+                tree.extract(one.path, target, "--no-same-owner")
             try:
                 target.rename(root)
             except OSError:

@@ -9,22 +9,31 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imagekit import namespaces, scratch
+from imagekit import namespaces, resources, scratch
 from imagekit.compose import room
 from imagekit.engines.result import STDERR, STDOUT, Result
 from imagekit.errors import Surroundings
-from imagekit.oci.image import Image
+from imagekit.oci.image import Image, Stacked
 
 
 @contextlib.contextmanager
 def unpacked(image: Image) -> Iterator[Tree]:
     """The files of an image in a folder of this machine, for as long as this lasts."""
+    with root_of(image.layers) as root:
+        yield Tree(image, root, root.parent)
+
+
+@contextlib.contextmanager
+def root_of(layers: Sequence[Stacked]) -> Iterator[Path]:
+    """The files of layers, the lowest first, in a folder, for as long as this lasts."""
     for old in scratch.left("tree"):
         _remove(old)
     with scratch.folder("tree") as place:
@@ -32,9 +41,12 @@ def unpacked(image: Image) -> Iterator[Tree]:
         root.mkdir()
         root.chmod(0o755)  # whatever the umask
         try:
-            for one in image.layers:
+            for one in layers:
+                since = time.time_ns()
                 extract(one.path, root, "--same-owner")
-            yield Tree(image, root, place)
+                if not one.only_adds:
+                    _whiteouts(root, since)
+            yield root
         finally:
             _remove(root)
 
@@ -56,6 +68,14 @@ def extract(blob: Path, root: Path, owner: str) -> None:
             "a layer could not be unpacked", details=done.stderr.strip().splitlines()[-3:],
             hint="is there room on the disk?",
         )  # fmt: skip
+
+
+def _whiteouts(root: Path, since: int) -> None:
+    program = str(resources.compose() / "whiteouts.py")
+    call = [*room.unshare(), sys.executable, "-I", "-S", program, str(root), str(since)]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, env=_ENVIRONMENT)
+    if done.returncode:
+        raise Surroundings("a layer could not be unpacked", details=done.stderr.strip().splitlines()[-3:])
 
 
 def _remove(root: Path) -> None:

@@ -22,6 +22,10 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
+CHANGING = ("imagekit: steps of ", "imagekit: packages on ")
+"""How the history begins its lines of layers that may remove what lower ones brought."""
+
+
 @dataclass(frozen=True)
 class Stacked:
     """A layer in an image."""
@@ -31,6 +35,11 @@ class Stacked:
     """Its blob."""
     made_by: str
     """A line of the image's history."""
+
+    @property
+    def only_adds(self) -> bool:
+        """Whether nothing of a lower layer is gone or another: so it is with wheels, bytecode and own files."""
+        return self.made_by.startswith("imagekit: ") and not self.made_by.startswith(CHANGING)
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,18 @@ def make(layers: tuple[Stacked, ...], configuration: Configuration, created: int
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{one.layer.diff_id}" for one in layers]},
         "history": [{"created": _time(tar.EPOCH), "created_by": one.made_by} for one in layers],
     })  # fmt: skip
+    return _image(config, layers)
+
+
+def restacked(old: Image, bottom: Stacked) -> Image:
+    """The same image on another lowest layer: nothing else of it, and of its configuration, changes."""
+    config = json.loads(old.config)
+    config["rootfs"]["diff_ids"][0] = f"sha256:{bottom.layer.diff_id}"
+    config["history"][0]["created_by"] = bottom.made_by
+    return _image(_json(config), (bottom, *old.layers[1:]))
+
+
+def _image(config: bytes, layers: tuple[Stacked, ...]) -> Image:
     rows = [{"mediaType": GZIP, "digest": f"sha256:{one.layer.digest}", "size": one.layer.size} for one in layers]
     manifest = _json({"schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(CONFIG, config), "layers": rows})
     return Image(config, manifest, layers)

@@ -48,14 +48,22 @@ class Kept:
         try:
             row = json.loads(path.read_text(encoding="utf-8"))
             layer = Layer(**row)
-            blob = self._blobs / layer.digest
-            status = blob.stat()
+            blob = self.holds(layer.digest, layer.size)
+            if blob is None:
+                return None
+            os.utime(path)  # used now
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
-        if (status.st_size, status.st_mtime) != (layer.size, tar.EPOCH):
-            return None
-        os.utime(path)  # used now
         return layer, blob
+
+    def holds(self, digest: str, size: int) -> Path | None:
+        """The blob of a layer, whatever it was made of, if it is here as it was written."""
+        blob = self._blobs / digest
+        try:
+            status = blob.stat()
+        except OSError:
+            return None
+        return blob if (status.st_size, status.st_mtime) == (size, tar.EPOCH) else None
 
     def _make(self, key: str, write: Callable[[IO[bytes]], Layer]) -> Made:
         with self._told(), scratch.folder("layer") as place:

@@ -5,6 +5,7 @@ No registry is reached: each stand-in is made here from the Debian 12 base, and 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import registries
 from rooms import Room, docker
 
 Make = Callable[..., str]
@@ -66,6 +68,63 @@ def test_a_company_image(room: Room, image: Make) -> None:
     base = room.lock(str(lock.relative_to(room.folder))).resolution.base
     assert base.found and base.found.id == docker("inspect", "-f", "{{.Id}}", name)
     assert (base.found.os, base.found.version, base.found.glibc) == ("debian", "12", "2.36")
+
+
+GONE = """
+import os
+
+def check_what_is_gone():
+    assert not os.path.exists("/opt/old") and not os.path.exists("/opt/kept/lower")
+    assert os.listdir("/opt/kept") == ["upper"] and os.path.exists("/etc/company-policy")
+"""
+
+
+def composed(room: Room, tmp_path: Path, base: str) -> None:
+    """Build a profile on an image without an engine, and compare its lowest layers with the image's."""
+    path, _ = room.profile("checks: [gone.py]\n")
+    (room.folder / "gone.py").write_text(GONE)
+    call = ("build", path, "--base", f"image:{base}", "--engine", "compose", "--json")
+    said = room.good(*call, "--output", f"archive:{tmp_path / 'image.tar'}")
+    done = json.loads(said.stdout)
+    assert "packages and what they need, on" in said.stderr
+    docker("load", "-q", "-i", str(tmp_path / "image.tar"))
+    tag = done["tags"][0]
+    try:
+        layers = docker("inspect", "-f", "{{json .RootFS.Layers}}", tag)
+        assert layers.startswith(docker("inspect", "-f", "{{json .RootFS.Layers}}", base).rstrip("]"))
+        assert env_of(tag)["COMPANY"] == "acme" and env_of(tag)["PYTHONPATH"] == ""
+        assert docker("run", "--rm", "--network=none", tag, "ls", "/opt/kept") == "upper"
+    finally:
+        docker("rmi", "-f", docker("images", "-q", "--no-trunc", tag))
+    again = room.good(*call, "--output", "oci:again")
+    assert json.loads(again.stdout)["digest"] == done["digest"] and "the very same image was proven" in again.stderr
+
+
+LINES = (
+    "RUN mkdir -p /opt/old/deep /opt/kept && touch /opt/old/deep/a /opt/kept/lower && echo policy >/etc/company-policy",
+    "RUN rm -r /opt/old /opt/kept && mkdir /opt/kept && touch /opt/kept/upper",
+    "ENV COMPANY=acme PYTHONPATH=/opt/company",
+)
+
+
+def test_without_an_engine_on_an_image_of_the_engine(room: Room, image: Make, tmp_path: Path) -> None:
+    composed(room, tmp_path, image(*LINES))
+
+
+def test_without_an_engine_on_an_image_of_a_registry(room: Room, image: Make, tmp_path: Path) -> None:
+    """Its layers come from the registry by digest; whoever is sent the image has them there already."""
+    with registries.served(tmp_path / "registry") as host:
+        name = image(*LINES, name=f"{host}/company/base:1")
+        docker("push", "-q", name)
+        room.good("lock", "tiny", "--base", f"image:{name}")
+        composed(room, tmp_path, name)
+        before = {path.parent.name for path in (tmp_path / "registry").rglob("data")}
+        target = f"registry:{host}/company/base:composed"
+        done = room.good(
+            "build", "tiny", "--base", f"image:{name}", "--engine", "compose", "--no-test", "--output", target
+        )
+        assert " sent, " in done.stderr and "blobs there" in done.stderr
+        assert before < {path.parent.name for path in (tmp_path / "registry").rglob("data")}
 
 
 def test_a_base_that_moved_is_noticed(room: Room, image: Make) -> None:

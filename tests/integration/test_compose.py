@@ -160,7 +160,7 @@ def test_a_registry_gets_what_it_lacks_and_an_engine_runs_it(composed: Composed,
         assert found["ours"] and found["labels"]["profile"] == "tiny" and "six" in found["packages"]
         assert [row["name"] for row in found["layers"]][-1] == "its own files" and found["on_top"] == 0
         gone = room.run("inspect", "--remote", f"{name}:nothing")
-        assert gone.returncode == 2 and "has no image" in gone.stderr
+        assert gone.returncode == 2 and "there is no image" in gone.stderr
         image = str(layout(room.folder / "out")[0]["config"]["digest"])  # type: ignore[index]
         place = f"registry:{name}:2.4.1-cuda12.1-tiny"
         assert "no proof" in room.good("evidence", place).stdout

@@ -163,6 +163,44 @@ def inside(image: str, *command: str, network: str = "none") -> str:
     return docker("run", "--rm", f"--network={network}", image, *command)
 
 
+def test_without_an_engine_the_same_comes_out(company: Company) -> None:
+    """Archives, roots, files and steps; the rest of the system is another run of apt."""
+    room, tag = company.room, f"pytorch:2.4.1-cuda12.1-tiny-{company.name}"
+    call = ("build", "tiny", "--overlay", f"{company.name}.yaml", "--locked", "--engine", "compose", "--json")
+    done = json.loads(room.good(*call, "--output", "oci:composed", "--output", "archive:composed.tar").stdout)
+    statuses = {check["check"]: check["status"] for check in done["proof"]["checks"]}
+    assert statuses["layers"] == "PASS" if "layers" in statuses else statuses["installed-files"] == "PASS"
+    assert [status for name, status in statuses.items() if "tool_is_installed" in name or "settings" in name] == [
+        "PASS"
+    ] * 2
+    docker("load", "-q", "-i", str(room.folder / "composed.tar"))
+    try:
+        ours, theirs = rooms.files_of(tag), rooms.files_of(company.image)
+        assert docker("inspect", "-f", "{{json .Config.Labels}}", tag) == docker(
+            "inspect", "-f", "{{json .Config.Labels}}", company.image
+        )
+    finally:
+        docker("tag", company.image, tag)
+    places = ("etc/acme", "etc/apt/sources", "etc/apt/keyrings", "etc/ssl/certs", "usr/bin", "usr/local", "workspace")
+    paths = {path for path in ours.keys() | theirs.keys() if path.startswith(places)}
+    assert {path for path in paths if ours.get(path) != theirs.get(path)} == set()
+    assert {"usr/bin/acme-tool", "etc/acme/step", "etc/acme/region.conf"} < paths
+    again = room.good(*call[:-1], "--output", "oci:composed")
+    assert "the very same image was proven" in again.stderr and again.stdout.strip() == done["digest"]
+    deep = json.loads(room.good("test", "oci:composed", "--check", "layers", "--json").stdout)
+    assert [check["status"] for check in deep["checks"]] == ["PASS"]
+    assert room.leftovers() == []
+
+
+def test_a_step_that_fails_without_an_engine_is_named(company: Company) -> None:
+    room, name = company.room, f"bad{uuid.uuid4().hex[:6]}"
+    rooms.MADE.add(f"tiny-{name}")
+    (room.folder / f"{name}.yaml").write_text('steps: ["true", "echo about to fail; exit 3"]\n')
+    done = room.run("build", "tiny", "--overlay", f"{name}.yaml", "--engine", "compose", "--output", "oci:bad")
+    assert done.returncode == 3 and f"overlay {name}, step 2 failed" in done.stderr and "about to fail" in done.stderr
+    assert not (room.folder / "bad").exists() and room.leftovers() == []
+
+
 def test_its_name_is_in_the_tag_and_in_the_folder_of_the_lock(company: Company) -> None:
     tag = f"pytorch:2.4.1-cuda12.1-tiny-{company.name}"
     assert docker("inspect", "-f", "{{.Id}}", tag) == company.image

@@ -1,0 +1,150 @@
+"""image + newer distribution packages -> image: the layers of wheels stay as they are.
+
+A security update of the system moves the lowest layer of a composed image and nothing above it, so that it, a config
+and a manifest are all that is sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from imagekit import amounts, composed, inspection, pipeline, record, tag
+from imagekit.compose import outputs, system
+from imagekit.compose.outputs import Output
+from imagekit.errors import UsageError
+from imagekit.lock.model import Lock, Package
+from imagekit.locking import Say
+from imagekit.oci.image import Image, restacked
+from imagekit.oci.kept import LIMIT, kept
+from imagekit.proof import runner
+from imagekit.pulled import pulled
+from imagekit.record import Record
+from imagekit.remote import LAYOUT, Remote, in_layout
+from imagekit.report import Report
+from imagekit.site import Site
+
+BOTTOM = re.compile(r"imagekit: \w+, \d+ distribution packages")
+"""The history's line of the system of a composed image (compose.system)."""
+
+
+@dataclass(frozen=True)
+class Done:
+    image: Image
+    changed: bool
+    """Whether it is another image than before."""
+    tags: tuple[str, ...]
+    drift: tuple[str, ...]
+    """Distribution packages that moved: `libssl3 3.0.15-1 -> 3.0.17-1`; empty where the old ones are not known."""
+    report: Report | None
+    seconds: float
+
+
+def rebase(
+    remote: Remote, base: str, site: Site, wanted: Sequence[Output], say: Say, *, prove: bool, wish: runner.Wish
+) -> Done:
+    """`base`: distro:SUITE, or empty for the image's own; `wanted`: empty for where the image is.
+
+    Nothing is written of an image that is not proven. Raises UsageError for an image that was not composed, or for
+    another Python; NotProven; Surroundings.
+    """
+    started = time.monotonic()
+    shelf = kept()
+    shelf.trim(LIMIT)
+    lock = lock_of(remote)
+    r = lock.resolution
+    if base and base != f"{r.base.kind}:{r.base.name}":
+        raise UsageError(
+            f"{remote.told} has wheels and bytecode for Python {r.python} of {r.base.name}, not for {base}",
+            hint=f"imagekit build {r.profile} --base {base}",
+        )
+    with pipeline.build_lock(f"rebase-{hashlib.sha256(remote.told.encode()).hexdigest()[:12]}", say), shelf.in_use():
+        here = not prove and all(_is_there(remote, output) for output in wanted)
+        old = pulled(remote, shelf, say, whole=not here)
+        if not old.layers or not BOTTOM.fullmatch(old.layers[0].made_by):
+            raise UsageError(
+                f"{remote.told} was not composed: its layers stand on the very base that it was built on",
+                hint=f"imagekit build {r.profile}: only what is above the system is taken from the build cache",
+            )
+        new = system.make(lock, {}, site, shelf, say, newest=True)
+        (bottom,) = new.layers
+        drift = _drift(_known(old), new.packages)
+        for line in drift:
+            say("drift" if line == drift[0] else "", line)
+        if bottom.layer.diff_id == old.layers[0].layer.diff_id:
+            say("rebase", "its system is the newest: nothing to do")
+            return Done(old, False, (), drift, None, time.monotonic() - started)
+        image = restacked(old, bottom)
+        say("rebase", f"1 of {len(image.layers)} layers is new, {amounts.size(bottom.layer.size)}")
+        entry = _record(lock, image, new, site)
+        names = tag.names(lock, site.settings.tags, entry.key, entry.created)
+        report = composed.proven(image, replace(wish, scope=entry.scope), say) if prove else None
+        if not prove:
+            say("prove", "not run (--no-test)")
+        for output in wanted or [_same_place(remote)]:
+            outputs.write(image, output, names, site, say)
+        record.save(entry.model_copy(update={"proven": pipeline.today() if report else ""}))
+    return Done(image, True, (*names.moving, names.immutable), drift, report, time.monotonic() - started)
+
+
+def lock_of(remote: Remote) -> Lock:
+    """The lock that an image carries, compared with its label. Raises UsageError for an image without one."""
+    config = remote.image(remote.name).get("Config") or {}
+    told = (config.get("Labels") or {}).get("io.imagekit.lock", "")
+    try:
+        raw = json.loads(remote.files("", [inspection.LOCK])[inspection.LOCK])
+        rows = [{key: row[key] for key in Package.model_fields if key in row} for row in raw["packages"]]
+        lock = Lock(**{key: raw[key] for key in Lock.model_fields if key in raw} | {"packages": rows})
+        if f"sha256:{lock.digest}" == told:
+            return lock
+    except (KeyError, ValueError, TypeError, ValidationError):
+        pass
+    raise UsageError(f"{remote.told} has no lock that this imagekit can read", hint="imagekit build makes it anew")
+
+
+def _same_place(remote: Remote) -> Output:
+    """Where the image is; in a registry under the names that are its own, the immutable one first."""
+    if remote.told.startswith(LAYOUT):
+        return Output("oci", str(in_layout(remote.told)[0].path))
+    return Output("registry", re.sub(r"(:[^:/@]+)?(@.*)?$", "", remote.told))
+
+
+def _is_there(remote: Remote, output: Output) -> bool:
+    """Whether what the image consists of is where it goes to."""
+    return output.kind == "registry" and output.place.startswith(_same_place(remote).place)
+
+
+def _known(old: Image) -> Mapping[str, str]:
+    """The versions of the old system: of this machine's record, else out of the layer, where it is here."""
+    kept_here = next((entry.system for entry in record.of_image(old.id)), None)
+    if kept_here:
+        return kept_here
+    path = old.layers[0].path
+    return system.versions(path) if path != Path() else {}
+
+
+def _drift(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    names = sorted(before.keys() | after.keys()) if before else ()
+    moved = [name for name in names if before.get(name) != after.get(name)]
+    return tuple(f"{name} {before.get(name, 'none')} -> {after.get(name, 'none')}" for name in moved)
+
+
+def _record(lock: Lock, image: Image, new: system.System, site: Site) -> Record:
+    r, today = lock.resolution, pipeline.today()
+    key = hashlib.sha256(json.dumps(["rebase", lock.digest, image.digest]).encode()).hexdigest()
+    profile_tag = tag.names(lock, site.settings.tags, key, today).profile
+    own = [new.id, image.layers[-1].layer.diff_id]
+    first = next((kept_one.created for kept_one in record.all_of(profile_tag) if kept_one.key == key), today)
+    return Record(
+        tag=profile_tag, key=key, created=first, image=image.id, lock=lock.digest, base=new.id,
+        torch=r.torch, cuda=r.cuda, python=r.python, system=new.packages, built={},
+        scope=hashlib.sha256(json.dumps(["rebase", *own]).encode()).hexdigest(),
+        packages={package.name: package.version for package in lock.packages}, trust=r.trust,
+    )  # fmt: skip

@@ -1,0 +1,150 @@
+"""Images that are not in an engine: another system under the same wheels, what differs, and proving them where they are."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import subprocess
+import tarfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import registries
+import rooms
+from rooms import Room
+
+from imagekit import pulled, remote
+from imagekit.compose import system
+from imagekit.files import sha256
+from imagekit.oci import connect, layout, reference
+from imagekit.oci.image import Image, restacked
+from imagekit.oci.kept import Kept
+from imagekit.oci.layer import Layer
+from imagekit.oci.push import push
+
+TAG = "2.4.1-cuda12.1-tiny"
+RECORD = "./opt/imagekit/record/system.txt"
+
+
+@dataclass(frozen=True)
+class Made:
+    room: Room
+    digest: str
+    """Of the image as it is now."""
+    old: Image
+    """The same wheels on a system whose tini is older, as it says itself."""
+
+
+@pytest.fixture(scope="module")
+def made(built: object, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    room = rooms.make(tmp_path_factory.mktemp("rebase"), shared)
+    room.extra |= {"DOCKER_HOST": "unix:///nowhere.sock", "DOCKER_CONFIG": str(room.folder)}
+    done = room.good("build", "tiny", "--engine", "compose", "--no-test", "--output", "oci:new")
+    new = pulled.pulled(_at(room.folder / "new"), Kept(room.folder / "none"), lambda *_: None)
+    old = restacked(new, replace(new.layers[0], **_older(new.layers[0].path, room.folder / "older")))
+    layout.write(old, room.folder / "old", [TAG])
+    return Made(room, done.stdout.strip(), old)
+
+
+def _at(folder: Path) -> remote.Remote:
+    return remote.Remote(f"oci:{folder}", remote.in_layout(f"oci:{folder}")[0], TAG)
+
+
+def _older(blob: Path, target: Path) -> dict[str, object]:
+    """The system with another version in its list of packages."""
+    out = io.BytesIO()
+    with (
+        gzip.open(blob) as stream,
+        tarfile.open(fileobj=stream) as before,
+        tarfile.open(fileobj=out, mode="w") as after,
+    ):
+        for member in before:
+            content = before.extractfile(member) if member.isreg() else None
+            data = content.read() if content else b""
+            if member.name == RECORD:
+                rows = [row for row in data.decode().splitlines() if not row.startswith("tini=")]
+                data = "\n".join(sorted([*rows, "tini=0.1"])).encode()
+                member.size = len(data)
+            after.addfile(member, io.BytesIO(data))
+    target.write_bytes(gzip.compress(out.getvalue(), 1))
+    raw = out.getvalue()
+    plain = target.with_suffix(".tar")
+    plain.write_bytes(raw)
+    layer = Layer(sha256(target), sha256(plain), target.stat().st_size, len(raw), 0)
+    plain.unlink()
+    return {"layer": layer, "path": target}
+
+
+def test_the_older_one_is_older(made: Made) -> None:
+    assert system.versions(made.old.layers[0].path)["tini"] == "0.1" and made.old.digest != made.digest
+
+
+def test_the_newest_packages_under_the_same_wheels(made: Made) -> None:
+    """What comes out is what a build gives."""
+    done = made.room.good("rebase", f"oci:old:{TAG}", "--output", "oci:rebased", "--fresh")
+    assert done.stdout.strip() == made.digest
+    assert "drift    tini 0.1 -> " in done.stderr and done.stderr.count(" -> ") == 1
+    assert f"1 of {len(made.old.layers)} layers is new" in done.stderr and "static  19 pass" in done.stderr
+    again = made.room.good("rebase", f"oci:rebased:{TAG}", "--json")
+    assert "nothing to do" in again.stderr and json.loads(again.stdout)["changed"] is False
+    assert made.room.leftovers() == []
+
+
+def test_in_a_registry_the_system_alone_is_sent(made: Made, tmp_path: Path) -> None:
+    with registries.served(tmp_path / "registry") as host:
+        name = reference.parse(f"{host}/ml/pytorch:{TAG}")
+        push(made.old, connect.to(name), [TAG])
+        before = {path.parent.name for path in (tmp_path / "registry").rglob("data")}
+        done = made.room.good("rebase", f"registry:{name}", "--no-test")
+        assert done.stdout.strip() == made.digest
+        assert connect.to(name).digest_of(TAG) == made.digest
+        new = {path.parent.name for path in (tmp_path / "registry").rglob("data")} - before
+        assert len(new) == 3, "a layer, a config, a manifest"
+        elsewhere = replace(made.room, extra={**made.room.extra, "XDG_CACHE_HOME": str(tmp_path / "cache")})
+        said = elsewhere.good("test", f"registry:{name}", "--stage", "static")
+        assert "of layers that are not here" in said.stderr and "what was asked for passed" in said.stderr
+
+
+def test_an_image_is_proven_where_it_is(made: Made) -> None:
+    said = made.room.good("test", f"oci:new:{TAG}", "--json", "--stage", "static", "--stage", "deep", "--fresh")
+    statuses = {check["check"]: check["status"] for check in json.loads(said.stdout)["checks"]}
+    assert statuses["layers"] == statuses["installed-files"] == statuses["history"] == "PASS"
+    for option in ("--keep", "--gpus=all"):
+        refused = made.room.run("test", "oci:new", option)
+        assert refused.returncode == 2 and "needs an engine" in refused.stderr
+
+
+def test_what_differs(made: Made) -> None:
+    said = json.loads(made.room.good("diff", f"oci:old:{TAG}", f"oci:new:{TAG}", "--json").stdout)
+    assert said["packages"] == said["labels"] == [] and said["layers"] - said["shared"] == 1
+    assert 0 < said["pull"] < 200_000_000 and said["compressed"]
+    assert "the same" in made.room.good("diff", f"oci:new:{TAG}", f"oci:new:{TAG}").stdout
+    inspected = made.room.good("inspect", f"oci:new:{TAG}").stdout
+    assert "profile   tiny" in inspected
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (("rebase", "tiny"), "is no image of a registry or layout"), (("rebase", "oci:nowhere"), "is no OCI layout"),
+    (("rebase", "oci:new:other"), "has no image other"), (("rebase", "oci:new", "--base", "distro:trixie"), "not for distro:trixie"),
+    (("test", "oci:nowhere"), "is no OCI layout"), (("diff", "oci:new", "oci:nowhere"), "is no OCI layout"),
+    (("inspect", "oci:new:other"), "has no image other"), (("inspect", "registry:x"), "names no registry"),
+])  # fmt: skip
+def test_what_is_refused(made: Made, arguments: tuple[str, ...], says: str) -> None:
+    done = made.room.run(*arguments)
+    assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_a_layout_that_was_damaged_on_the_way(made: Made, tmp_path: Path) -> None:
+    subprocess.run(["cp", "-r", str(made.room.folder / "new"), str(tmp_path / "copy")], check=True)
+    largest = max((tmp_path / "copy/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    largest.chmod(0o644)
+    with largest.open("r+b") as file:
+        file.seek(1000)
+        file.write(b"damaged")
+    elsewhere = replace(made.room, extra={**made.room.extra, "XDG_CACHE_HOME": str(tmp_path / "cache")})
+    done = elsewhere.run("test", f"oci:{tmp_path / 'copy'}:{TAG}")
+    assert done.returncode == 2 and "is damaged" in done.stderr
+    largest.unlink()
+    assert "lacks the blob" in elsewhere.run("test", f"oci:{tmp_path / 'copy'}:{TAG}").stderr
