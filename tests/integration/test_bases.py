@@ -86,7 +86,6 @@ def composed(room: Room, tmp_path: Path, base: str) -> None:
     call = ("build", path, "--base", f"image:{base}", "--engine", "compose", "--json")
     said = room.good(*call, "--output", f"archive:{tmp_path / 'image.tar'}")
     done = json.loads(said.stdout)
-    assert "packages and what they need, on" in said.stderr
     docker("load", "-q", "-i", str(tmp_path / "image.tar"))
     tag = done["tags"][0]
     try:
