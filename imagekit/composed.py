@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit import amounts, compose, fetch, pipeline, record, scope, tag, wheels, without_engine
+from imagekit import amounts, compose, fetch, files, pipeline, record, scope, tag, wheels, without_engine
 from imagekit import report as reports
 from imagekit.compose import Wheel, outputs, source, system
 from imagekit.compose.outputs import Output
@@ -49,7 +49,7 @@ def build(
     with pipeline.build_lock(profile_tag, say), shelf.in_use():
         context = pipeline.rendered(profile, lock, dialect="classic")
         rows = _wheels(context, lock, site, shelf, say)
-        tag.check(lock, _told(rows, lock.resolution.python))
+        tag.check(lock, _told(rows, lock.resolution.python, shelf))
         base = system.make(lock, context.files, site, shelf, say)
         image = compose.compose(context, base, rows, shelf, site)
         say(
@@ -95,11 +95,16 @@ def _wheels(context: Context, lock: Lock, site: Site, shelf: Kept, say: Say) -> 
     return found
 
 
-def _told(found: list[Wheel], python: str) -> tag.Found:
-    """What torch itself says, for tags that do not lie."""
+def _told(found: list[Wheel], python: str, shelf: Kept) -> tag.Found:
+    """What torch itself says, for tags that do not lie; remembered by the hash of its wheel."""
     torch = next(wheel for wheel in found if wheel.name == "torch")
-    version = next(file for file in members(torch.path) if file.name == "torch/version.py")
-    said = dict(re.findall(r"^(\w+)(?:: [^=]+)? *= *['\"]([^'\"]*)['\"]", content(version).decode(), re.MULTILINE))
+    note = shelf.folder / compose.MEMO / f"told-{torch.sha256}"
+    try:
+        text = note.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        text = content(next(file for file in members(torch.path) if file.name == "torch/version.py")).decode()
+        files.write(note, text.encode())
+    said = dict(re.findall(r"^(\w+)(?:: [^=]+)? *= *['\"]([^'\"]*)['\"]", text, re.MULTILINE))
     return tag.Found(said.get("__version__", ""), said.get("cuda", ""), python)
 
 

@@ -38,7 +38,7 @@ COMPANIONS = 8
 """Layers that the bytecode of the others shares: what changes has an eighth of it compiled and sent again."""
 
 MEMO = "decided"
-"""Folder of the layer cache: for wheels that were compared before, the files that lost."""
+"""Folder of the layer cache: what was read from wheels before; for those that were compared, the files that lost."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,16 @@ class _Files:
                 self._read[wheel.name] = installed.files(wheel.path, self._python)
             return self._read[wheel.name]
 
+    def _paths(self, wheel: Wheel, shelf: Kept) -> list[str]:
+        """Of the files of a wheel, remembered: to read the directory of a large archive takes its time."""
+        note = shelf.folder / MEMO / _key("paths", [wheel.sha256, self._python])
+        try:
+            return note.read_text(encoding="utf-8").split("\0")  # which no name of an archive has
+        except (OSError, ValueError):
+            found = [file.path for file in self._all(wheel)]
+            write(note, "\0".join(found).encode())
+            return found
+
     def _compared(self, shelf: Kept) -> dict[str, list[str]]:
         """Wheel -> paths that another one brings instead. Remembered: the same wheels are never compared twice."""
         note = shelf.folder / MEMO / _key("decided", sorted(wheel.sha256 for wheel in self._wheels.values()))
@@ -171,7 +181,8 @@ class _Files:
             return {str(name): list(paths) for name, paths in json.loads(note.read_text(encoding="utf-8")).items()}
         except (OSError, ValueError, TypeError, AttributeError):
             pass
-        before = {name: self._all(wheel) for name, wheel in self._wheels.items()}
+        near = overlaps.touching({name: self._paths(wheel, shelf) for name, wheel in self._wheels.items()})
+        before = {name: self._all(self._wheels[name]) for name in sorted(near)}
         after = overlaps.decided(before)
         lost = {name: sorted({f.path for f in before[name]} - {f.path for f in after[name]}) for name in before}
         lost = {name: paths for name, paths in lost.items() if paths}

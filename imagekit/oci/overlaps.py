@@ -47,6 +47,39 @@ def decided(wheels: Wheels, winners: Mapping[str, str] | None = None) -> dict[st
     return {name: tuple(f for f in files if (name, f.path) not in lost) for name, files in wheels.items()}
 
 
+def touching(paths: Mapping[str, Sequence[str]]) -> set[str]:
+    """Of wheels by the paths of their files: those with a path that another has too, or has as a folder.
+
+    Nothing is to be decided about all others, whatever is in their files.
+
+    >>> sorted(touching({"a": ["x/y"], "b": ["x/z"], "c": ["x/y"], "d": ["x"]}))
+    ['a', 'b', 'c', 'd']
+    """
+    files: dict[str, str] = {}
+    folders: dict[str, set[str]] = {}
+    found: set[str] = set()
+    for name, mine in paths.items():
+        for path in mine:
+            other = files.setdefault(path, name)
+            if other != name:
+                found |= {name, other}
+        for folder in _folders(mine):
+            folders.setdefault(folder, set()).add(name)
+    for path in files.keys() & folders.keys():
+        found |= {files[path], *folders[path]}
+    return found
+
+
+def _folders(paths: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
+
+
 def _winner(path: str, winners: Mapping[str, str]) -> str:
     """Of the longest entry that is the path or a folder above it."""
     fitting = [entry for entry in winners if path == entry.strip("/") or path.startswith(f"{entry.strip('/')}/")]

@@ -84,6 +84,22 @@ def test_different_files_name_both_owners_or_the_winner_has_it(tmp_path: Path) -
     assert decided["b"] == wheels["b"]
 
 
+PATHS = st.dictionaries(
+    st.sampled_from("abcd"),
+    st.lists(st.text("xy/", min_size=1, max_size=5).map(lambda t: t.strip("/") or "x"), max_size=6),
+)
+
+
+@given(PATHS)
+def test_who_touches_nobody_needs_no_decision(paths: dict[str, list[str]]) -> None:
+    """What is left out is what would have been decided to stay as it is."""
+    near = overlaps.touching(paths)
+    for name, mine in paths.items():
+        others = [path for other, rows in paths.items() if other != name for path in rows]
+        meets = any(a == b or a.startswith(f"{b}/") or b.startswith(f"{a}/") for a in mine for b in others)
+        assert meets <= (name in near)
+
+
 def test_a_hash_that_is_only_claimed(tmp_path: Path) -> None:
     one = files(tmp_path, "a", share__x="1\n")
     two = tuple(dataclasses.replace(file, sha256=one[0].sha256) for file in files(tmp_path, "b", share__x="2\n"))
