@@ -47,8 +47,9 @@ engine: system
 
 # mmdebstrap makes the base image. Only a machine without a command and with the right to install gets its package.
 system: need-mmdebstrap
-# for the tests: busybox is a stand-in for a distribution without glibc, gpg signs an archive, chromium opens the pages
-system-test: need-mmdebstrap need-newuidmap need-busybox need-gpg need-openssl need-ssh need-chromium $(VENV)/bin/docker-registry
+# for the tests: busybox is a stand-in for a distribution without glibc, gpg signs an archive, chromium opens the pages,
+# skopeo and umoci read images
+system-test: need-mmdebstrap need-newuidmap need-busybox need-gpg need-openssl need-ssh need-chromium need-skopeo need-umoci $(VENV)/bin/docker-registry
 need-%:
 	@command -v $* >/dev/null || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "error: $* is missing; as root: apt-get install $(or $(package-$*),$*)" >&2; exit 4; }; \

@@ -20,6 +20,7 @@ HOOKS = (
     'rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
     # not /tmp: mmdebstrap has its configuration of apt there until its end, and apt would take that of this machine
     'rm -rf "$1"/var/log/* "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/*',
+    'mkdir -p "$1/var/cache/apt/archives/partial" "$1/var/lib/apt/lists/partial"',
     'rm -rf "$1"/usr/share/doc/* "$1"/usr/share/man/* "$1"/usr/share/locale/* "$1"/usr/share/info/*',
     # a layer that is half written when the power fails is thrown away: dpkg need not wait for the disk
     'echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"',
@@ -54,7 +55,8 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
 
     Raises Surroundings when mmdebstrap fails.
     """
-    call = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
+    # its cleaning of apt makes folders that are apt's own user's, or root's where that user cannot get at TMPDIR
+    call = ["mmdebstrap", "--quiet", "--variant=minbase", "--skip=cleanup/apt", f"--include={','.join(packages)}"]
     call += [f"--customize-hook={hook}" for hook in (*hooks, *HOOKS)]
     call += _mirrored(site)
     environment = {
@@ -68,6 +70,7 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
         process = subprocess.Popen(
             [*call, suite, "-"], env={**environment, "TMPDIR": str(folder)}, stdin=subprocess.DEVNULL, stdout=out,
             stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=scratch.die_with_parent,
+            umask=0o022,
         )  # fmt: skip
         try:
             _, output = process.communicate()
