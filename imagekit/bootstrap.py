@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -72,13 +74,16 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
             stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=scratch.die_with_parent,
             umask=0o022,
         )  # fmt: skip
+        with _LOCK:
+            _RUNNING.append(process)
         try:
             _, output = process.communicate()
         except BaseException:
-            # mmdebstrap unmounts and cleans on SIGINT; killed outright it would leave mounts
-            process.send_signal(2)
-            process.wait(60)
+            _end(process)
             raise
+        finally:
+            with _LOCK:
+                _RUNNING.remove(process)
     if process.returncode:
         lines = [scrub(line, site.hosts) for line in output.splitlines() if line.strip()][-8:]
         raise Surroundings(
@@ -86,6 +91,24 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
             hint="it needs the suite's mirror, its keyring (debian-archive-keyring, ubuntu-keyring), and root or user "
             "namespaces",
         )  # fmt: skip
+
+
+_RUNNING: list[subprocess.Popen[str]] = []
+_LOCK = threading.Lock()
+
+
+def stop_all() -> None:
+    """End every mmdebstrap of this process, in whichever thread it was started; there `make` raises Surroundings."""
+    with _LOCK:
+        running = list(_RUNNING)
+    for process in running:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """mmdebstrap unmounts and cleans on SIGINT; killed outright it would leave mounts."""
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
 
 
 @contextlib.contextmanager

@@ -6,16 +6,18 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit import amounts, compose, fetch, files, pipeline, record, scope, tag, wheels, without_engine
+from imagekit import amounts, bootstrap, compose, fetch, files, pipeline, record, scope, tag, wheels, without_engine
 from imagekit import report as reports
-from imagekit.compose import Wheel, outputs, source, system
+from imagekit.compose import Wheel, outputs, room, source, system
 from imagekit.compose.outputs import Output
+from imagekit.compose.system import System
 from imagekit.errors import NotProven
-from imagekit.lock.model import Lock
+from imagekit.lock.model import Lock, Package
 from imagekit.locking import Say
 from imagekit.oci.archive import content, members
 from imagekit.oci.image import Image
@@ -26,6 +28,9 @@ from imagekit.proof import runner
 from imagekit.record import Record
 from imagekit.render import Context
 from imagekit.site import Site
+
+AT_ONCE = 0.3
+"""Seconds within which it shows that something is missing here: long before gigabytes are fetched in vain."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,8 @@ def build(
     system.trim(shelf)
     with pipeline.build_lock(profile_tag, say), shelf.in_use():
         context = pipeline.rendered(profile, lock, dialect="classic")
-        rows = _wheels(context, lock, site, shelf, say)
+        base, rows = _inputs(context, lock, site, shelf, say)
         tag.check(lock, _told(rows, lock.resolution.python, shelf))
-        base = system.make(lock, context.files, site, shelf, say)
         image = compose.compose(context, base, rows, shelf, site)
         say(
             "compose",
@@ -71,8 +75,27 @@ def build(
     return Done(image, names, new, report, time.monotonic() - started)
 
 
-def _wheels(context: Context, lock: Lock, site: Site, shelf: Kept, say: Say) -> list[Wheel]:
-    """Every wheel of the image as a file: from the store, fetched, made, or built from its source."""
+def _inputs(context: Context, lock: Lock, site: Site, shelf: Kept, say: Say) -> tuple[System, list[Wheel]]:
+    """The system and the wheels, at the same time: one waits for the CPU, the other for an index."""
+    sources = [package for package in lock.packages if package.kind == "sdist"]
+    with ThreadPoolExecutor(1 + len(sources)) as pool:
+        base = pool.submit(system.make, lock, context.files, site, shelf, say)
+        around = {row.name: pool.submit(source.around_it, lock, row, site, shelf, say) for row in sources}
+        try:
+            for known in wait((base, *around.values()), AT_ONCE).done:  # what cannot be made here is no news later
+                known.result()
+            rows = _wheels(context, lock, site, lambda package: around[package.name].result(), say)
+            return base.result(), rows
+        except BaseException:  # Ctrl-C reaches this thread only
+            shelf.stop.set()
+            bootstrap.stop_all()
+            room.stop_all()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _wheels(context: Context, lock: Lock, site: Site, around: Callable[[Package], System], say: Say) -> list[Wheel]:
+    """Every wheel of the image as a file: from the store, fetched, made, or built from its source in `around` it."""
     store = wheels.store()
     store.trim()
 
@@ -87,7 +110,7 @@ def _wheels(context: Context, lock: Lock, site: Site, shelf: Kept, say: Say) -> 
     for package in lock.packages:
         path, digest = store.path(package.file, package.sha256), package.sha256
         if package.kind == "sdist":
-            path, digest = source.wheel(context, lock, package, site, shelf, store, say, fetched)
+            path, digest = source.wheel(context, lock, package, around(package), store, say, fetched)
         elif package.kind == "standin":
             content = context.files[f"wheels/{group_of(package)}/{package.file}"].content
             store.fill(package.file, digest, lambda out, content=content: out.write(content))  # type: ignore[misc]
@@ -124,7 +147,7 @@ def known_as(image: Image) -> str:
     return max((kept.proven for kept in record.of_image(image.id)), default="")
 
 
-def _record(profile_tag: str, context: Context, lock: Lock, image: Image, base: system.System) -> Record:
+def _record(profile_tag: str, context: Context, lock: Lock, image: Image, base: System) -> Record:
     r = lock.resolution
     key = hashlib.sha256(json.dumps([context.plan.key, image.digest]).encode()).hexdigest()
     first = next((old.created for old in record.all_of(profile_tag) if old.key == key), pipeline.today())

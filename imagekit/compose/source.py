@@ -37,21 +37,14 @@ NOBODY = 12345
 
 
 def wheel(
-    context: Context, lock: Lock, package: Package, site: Site, shelf: Kept, store: Store,
+    context: Context, lock: Lock, package: Package, made: system.System, store: Store,
     say: Callable[[str, str], None], fetched: Callable[[str], Mapping[str, Path]],
 ) -> tuple[Path, str]:  # fmt: skip
-    """(path, sha256) of a wheel of `package`. `fetched(folder)`: path in the context -> file, of what it is built from.
+    """(path, sha256) of a wheel of `package`, built in what `around_it` gives.
 
-    Raises BuildFailed, or Surroundings where it cannot be built here.
+    `fetched(folder)`: path in the context -> file, of what it is built from. Raises BuildFailed.
     """
-    recipe = next(build for build in lock.resolution.builds if build.package == package.name)
-    if recipe.ops:
-        raise Surroundings(
-            f"the compose engine does not compile the CUDA code of {package.name} yet", hint="--engine buildkit does"
-        )
-    base = lock.resolution.base
-    names = {*base.packages, *recipe.apt_build, *recipe.apt_runtime}
-    made = system.of_packages(base.name, names, site, shelf, say)
+    recipe = _recipe(lock, package)
     around = hashlib.sha256(json.dumps(sorted(made.packages.items())).encode()).hexdigest()
     built = Shelf(cache() / "built", store)
     found = built.find(lock, package, around)
@@ -63,6 +56,27 @@ def wheel(
         found = built.find(lock, package, around)
         assert found
     return found
+
+
+def around_it(lock: Lock, package: Package, site: Site, shelf: Kept, say: Callable[[str, str], None]) -> system.System:
+    """What a package is built in. Raises Surroundings where it cannot be built here."""
+    recipe = _recipe(lock, package)
+    if recipe.ops:
+        raise Surroundings(
+            f"the compose engine does not compile the CUDA code of {package.name} yet", hint="--engine buildkit does"
+        )
+    base = lock.resolution.base
+    if base.kind != "distro":
+        raise Surroundings(
+            f"the compose engine builds {package.name} on a distribution only, and the base is the image {base.name}",
+            hint="--base distro:bookworm, or --engine buildkit",
+        )
+    names = {*base.packages, *recipe.apt_build, *recipe.apt_runtime}
+    return system.of_packages(base.name, names, site, shelf, say, level=1)
+
+
+def _recipe(lock: Lock, package: Package) -> SourceBuild:
+    return next(build for build in lock.resolution.builds if build.package == package.name)
 
 
 def _build(

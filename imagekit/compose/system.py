@@ -84,17 +84,18 @@ def make(
     else:
         below = bases.of_image(r.base, site, shelf, say)
     script = staged.system_script(lock, tuple(sorted(system_packages(lock))), site)
-    key = staged.system_key(below.layers, script, files)
-    note = shelf.folder / "systems" / f"{key}.json"
+    wanted_key = staged.system_key(below.layers, script, files)
+    note = shelf.folder / "systems" / f"{wanted_key}.json"
     known = None if newest else _known(note, shelf)
     if known is None:
         say("system", f"{len(system_packages(lock))} packages and what they need, on {r.base.name}")
         # the same key may give other versions tomorrow: it is kept by what was made
         with scratch.folder("system") as place:
-            made_layer = staged.system_layer(below.layers, script, files, site, Kept(place), key)
-            layer = shelf.take(f"system-{made_layer[0].diff_id}", functools.partial(_copied, made_layer))
+            made_layer = staged.system_layer(below.layers, script, files, site, Kept(place), wanted_key)
+            key = f"system-{made_layer[0].diff_id}"
+            layer = shelf.take(key, functools.partial(_copied, made_layer))
             known = layer, versions(layer[1], "opt/imagekit/record/system.txt")
-        _write(note, *known)
+        _write(note, key, known[1])
     told = f"imagekit: packages on {r.base.name}, {len(known[1])} distribution packages"
     return System((*below.layers, Stacked(*known[0], told)), known[1], below.env, below.labels)
 
@@ -106,11 +107,12 @@ def _copied(made: Made, out: IO[bytes]) -> Layer:
 
 
 def of_packages(
-    suite: str, names: Iterable[str], site: Site, shelf: Kept, say: Callable[[str, str], None], *, newest: bool = False
-) -> System:
-    """A system with these packages and what they need."""
+    suite: str, names: Iterable[str], site: Site, shelf: Kept, say: Callable[[str, str], None], *,
+    newest: bool = False, level: int = altered.LEVEL,
+) -> System:  # fmt: skip
+    """A system with these packages and what they need. `level`: of gzip; for one that nobody is sent, the least."""
     packages = tuple(sorted(set(names)))
-    wanted = json.dumps([suite, packages, _HOOKS, bootstrap.HOOKS, site.settings.apt.mirror, altered.LEVEL])
+    wanted = json.dumps([suite, packages, _HOOKS, bootstrap.HOOKS, site.settings.apt.mirror, level, altered.PART])
     note = shelf.folder / "systems" / f"{hashlib.sha256(wanted.encode()).hexdigest()}.json"
     known = None if newest else _known(note, shelf)
     if known:
@@ -126,9 +128,10 @@ def of_packages(
         bootstrap.make(suite, packages, made, site, _HOOKS)
         digest = sha256(made)
         with made.open("rb") as stream:
-            layer = shelf.take(f"system-{digest}", lambda out: altered.packed(stream.read, out))
+            key = f"system-{digest}" if level == altered.LEVEL else f"system-{digest}-{level}"
+            layer = shelf.take(key, lambda out: altered.packed(stream.read, out, level))
         found = versions(made)
-    _write(note, layer, found)
+    _write(note, key, found)
     return _one(suite, layer, found)
 
 
@@ -136,8 +139,8 @@ def _one(suite: str, made: Made, packages: dict[str, str]) -> System:
     return System((Stacked(*made, f"imagekit: {suite}, {len(packages)} distribution packages"),), packages)
 
 
-def _write(note: Path, made: Made, packages: Mapping[str, str]) -> None:
-    row = {"key": f"system-{made[0].diff_id}", "made": time.time(), "packages": dict(packages)}
+def _write(note: Path, key: str, packages: Mapping[str, str]) -> None:
+    row = {"key": key, "made": time.time(), "packages": dict(packages)}
     write(note, json.dumps(row).encode())
 
 
