@@ -314,6 +314,31 @@ def test_interrupted(built: Built, shared: Path, tmp_path: Path, number: signal.
     assert f"{mine.cache}/imagekit/tmp/{process.pid}-" not in running
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_interrupted_while_the_system_is_made_beside(
+    built: Built, shared: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """mmdebstrap runs in another thread: it ends with imagekit, and leaves no mounts."""
+    mine = rooms.make(tmp_path, shared)
+    _no_docker(mine)
+    mine.extra["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    shutil.copytree(built[0].folder / "locks", tmp_path / "locks")
+    process = mine.start("build", "tiny", "--engine", "compose", "--output", "oci:out")
+    ends = time.monotonic() + PATIENCE
+    while not list((tmp_path / "cache/imagekit/tmp").glob(f"{process.pid}-system-*/mmdebstrap.*/usr")):
+        assert process.poll() is None and time.monotonic() < ends
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 130), err
+    ends = time.monotonic() + 30
+    while str(tmp_path) in (said := subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True).stdout):
+        assert time.monotonic() < ends, said  # killed by the kernel, when its parent is gone
+        time.sleep(0.1)
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+    assert number == signal.SIGKILL or not list((tmp_path / "cache/imagekit/tmp").iterdir())
+
+
 def test_an_image_that_is_not_proven_is_not_written(composed: Composed) -> None:
     room, _ = composed
     path, _ = room.profile("env: {LANG: C}\n")
