@@ -60,16 +60,16 @@ class Difference:
     """(check and figure, before, after), of proofs that both have."""
     unproven: tuple[str, ...]
     """Images without a proof on record, of which no behaviour is known."""
+    identical: bool
+    """Whether it is one image, to the byte."""
+    gone: int
+    """Layers of the first that the second has not."""
     shared: int
     """Layers of the second that the first has."""
     layers: int
     pull: int
     """Bytes of the others."""
     compressed: bool
-
-    @property
-    def same(self) -> bool:
-        return self.shared == self.layers and not (self.packages or self.labels)
 
 
 def side(machine: Any, name: str, proofs: Sequence[Report] = ()) -> Side:
@@ -80,7 +80,8 @@ def side(machine: Any, name: str, proofs: Sequence[Report] = ()) -> Side:
     digests = [str(one) for one in machine.image(name)["RootFS"]["Layers"]]
     compressed = hasattr(machine, "there")
     if compressed:
-        sizes = [int(row["size"]) for row in machine.manifest["layers"]]
+        rows = zip(digests, machine.manifest["layers"], strict=False)
+        digests, sizes = map(list, zip(*((one, int(row["size"])) for one, row in rows if one != EMPTY), strict=True))
     else:
         digests = [digest for digest in digests if digest != EMPTY]
         sizes = [size for row in machine.history(of.image) if (size := int(row.get("Size") or 0))]
@@ -97,11 +98,9 @@ def between(a: Side, b: Side) -> Difference:
     return Difference(
         packages=tuple(_packages(_sizes(a.of), _sizes(b.of))),
         system=tuple(_packages(*(_unsized(of.system) for of in (a.of, b.of)))) if a.of.system and b.of.system else (),
-        labels=tuple(
-            (name, a.of.labels.get(name, ""), b.of.labels.get(name, "")) for name in TOLD
-            if a.of.labels.get(name, "") != b.of.labels.get(name, "")
-        ),
+        labels=tuple((name, *pair) for name, pair in _told(a.of, b.of).items() if pair[0] != pair[1]),
         behaviour=tuple(_behaviour(*proofs)) if len(proofs) == 2 else (),
+        identical=a.of.image == b.of.image, gone=len(have - {digest for digest, _ in b.layers}),
         unproven=tuple(dict.fromkeys(side.of.reference for side in (a, b) if not side.proof)),
         shared=len(b.layers) - len(missing), layers=len(b.layers), pull=sum(missing), compressed=b.compressed,
     )  # fmt: skip
@@ -109,6 +108,11 @@ def between(a: Side, b: Side) -> Difference:
 
 def _sizes(of: Inspection) -> dict[str, tuple[str, int]]:
     return {row["name"]: (str(row["version"]), int(row.get("size") or 0)) for row in of.packages}
+
+
+def _told(a: Inspection, b: Inspection) -> dict[str, tuple[str, str]]:
+    found = {name: (a.labels.get(name, ""), b.labels.get(name, "")) for name in TOLD}
+    return found | {"user": (a.user, b.user), "command": (a.command, b.command)}
 
 
 def _unsized(system: Mapping[str, str]) -> dict[str, tuple[str, int]]:
@@ -163,12 +167,15 @@ def lines(d: Difference) -> list[str]:
     pulled = (
         f"a node that has the first pulls {amounts.size(d.pull)}{how}" if d.shared < d.layers else "nothing to pull"
     )
-    rows.append(("layers", f"{d.shared} of {d.layers} shared; {pulled}"))
+    gone = f", {d.gone} of the first gone" if d.gone else ""
+    rows.append(("layers", f"{d.shared} of {d.layers} shared{gone}; {pulled}"))
+    if not d.identical and not (d.packages or d.system or d.labels or d.gone or d.shared < d.layers):
+        rows.append(("config", "differs: the environment, other labels, or the order of layers"))
     shown, last = [], ""
     for title, text in rows:
         shown.append(f"{'' if title == last else title:<9} {text}")
         last = title
-    return ["the same"] * d.same + shown
+    return ["the same image"] if d.identical else shown
 
 
 def _step(before: str, after: str) -> str:
@@ -183,5 +190,7 @@ def as_json(d: Difference) -> dict[str, Any]:
         "packages": rows(d.packages), "system": rows(d.system),
         "labels": [{"name": name, "before": before, "after": after} for name, before, after in d.labels],
         "behaviour": [{"name": name, "before": before, "after": after} for name, before, after in d.behaviour],
-        "unproven": d.unproven, "layers": d.layers, "shared": d.shared, "pull": d.pull, "compressed": d.compressed,
+        "unproven": d.unproven,
+        "identical": d.identical, "gone": d.gone, "layers": d.layers, "shared": d.shared, "pull": d.pull,
+        "compressed": d.compressed,
     }  # fmt: skip

@@ -77,8 +77,8 @@ def inspect(engine: Any, reference: str) -> Inspection:
     }
     ours = "profile" in labels
     files = engine.files(image["Id"], [LOCK, RECORDS]) if ours else {}
-    lock = json.loads(files.get(LOCK) or b"{}")
-    groups = {package.get("group") for package in lock.get("packages", ())}
+    packages = _locked(files.get(LOCK, b""))
+    groups = {package.get("group") for package in packages}
     layers, on_top = _layers(
         engine.history(image["Id"]), [group for group in GROUPS if group in groups] if ours else []
     )
@@ -89,10 +89,19 @@ def inspect(engine: Any, reference: str) -> Inspection:
         names=(*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ())),
         size=int(image.get("Size", 0)), created=str(image.get("Created", ""))[:10], user=config.get("User") or "root",
         command=" ".join(command) or "none", layers=layers, labels=labels if ours else {},
-        packages=tuple(lock.get("packages", ())), system=_system(files) or next((entry.system for entry in kept), {}),
+        packages=packages, system=_system(files) or next((entry.system for entry in kept), {}),
         built=tuple(sorted(_built(files))), on_top=on_top if ours else 0, recorded=bool(kept),
         proven=max((entry.proven for entry in kept), default=""),
     )  # fmt: skip
+
+
+def _locked(text: bytes) -> tuple[Mapping[str, Any], ...]:
+    """The packages of the lock in an image; none of a lock that cannot be read: anybody may have written it."""
+    try:
+        rows = json.loads(text or b"{}").get("packages", ())
+        return tuple(row for row in rows if isinstance(row.get("name"), str) and isinstance(row.get("version"), str))
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return ()
 
 
 def gpu_code(engine: Any, of: Inspection) -> dict[str, tuple[list[str], list[str]]]:

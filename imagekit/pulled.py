@@ -3,6 +3,7 @@ and stacked anew without an engine."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,7 +66,10 @@ def _path(remote: Remote, layer: Layer, shelf: Kept, whole: bool) -> Path:
         return found
     digest, there = f"sha256:{layer.digest}", remote.there
     if isinstance(there, Folder):
-        return there.whole(digest) if whole else there.blob(digest)
+        path = there.whole(digest) if whole else there.blob(digest)
+        if path.stat().st_size != layer.size:
+            raise UsageError(f"the layer {digest[:19]} of {remote.told} has another size than the image says")
+        return path
     if not whole or not isinstance(there, Repository):
         return Path()
 
@@ -78,6 +82,6 @@ def _path(remote: Remote, layer: Layer, shelf: Kept, whole: bool) -> Path:
 
 def _hex(digest: object) -> str:
     kind, _, value = str(digest).partition(":")
-    if kind != "sha256" or len(value) != 64:
+    if kind != "sha256" or not re.fullmatch(r"[0-9a-f]{64}", value):
         raise ValueError(str(digest))
     return value

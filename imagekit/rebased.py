@@ -22,6 +22,7 @@ from imagekit.compose.outputs import Output
 from imagekit.errors import UsageError
 from imagekit.lock.model import Lock, Package
 from imagekit.locking import Say
+from imagekit.oci import reference as references
 from imagekit.oci.image import Image, restacked
 from imagekit.oci.kept import LIMIT, kept
 from imagekit.proof import runner
@@ -65,6 +66,11 @@ def rebase(
             f"{remote.told} has wheels and bytecode for Python {r.python} of {r.base.name}, not for {base}",
             hint=f"imagekit build {r.profile} --base {base}",
         )
+    if r.base.kind != "distro" or r.apt_sources or r.trust or r.steps:
+        raise UsageError(
+            f"{remote.told} stands on more than packages of {r.base.name}: an image, or what an overlay brings",
+            hint=f"imagekit build {r.profile}, with its overlays: archives, roots and steps are run again",
+        )
     with pipeline.build_lock(f"rebase-{hashlib.sha256(remote.told.encode()).hexdigest()[:12]}", say), shelf.in_use():
         here = not prove and all(_is_there(remote, output) for output in wanted)
         old = pulled(remote, shelf, say, whole=not here)
@@ -78,11 +84,14 @@ def rebase(
         drift = _drift(_known(old), new.packages)
         for line in drift:
             say("drift" if line == drift[0] else "", line)
-        if bottom.layer.diff_id == old.layers[0].layer.diff_id:
-            say("rebase", "its system is the newest: nothing to do")
-            return Done(old, False, (), drift, None, time.monotonic() - started)
-        image = restacked(old, bottom)
-        say("rebase", f"1 of {len(image.layers)} layers is new, {amounts.size(bottom.layer.size)}")
+        changed = bottom.layer.diff_id != old.layers[0].layer.diff_id
+        if not changed:
+            say("rebase", f"its system is the newest{'' if wanted else ': nothing to do'}")
+            if not wanted:
+                return Done(old, False, (), drift, None, time.monotonic() - started)
+        image = restacked(old, bottom) if changed else old
+        if changed:
+            say("rebase", f"1 of {len(image.layers)} layers is new, {amounts.size(bottom.layer.size)}")
         entry = _record(lock, image, new, site)
         names = tag.names(lock, site.settings.tags, entry.key, entry.created)
         report = composed.proven(image, replace(wish, scope=entry.scope), say) if prove else None
@@ -91,7 +100,7 @@ def rebase(
         for output in wanted or [_same_place(remote)]:
             outputs.write(image, output, names, site, say)
         record.save(entry.model_copy(update={"proven": pipeline.today() if report else ""}))
-    return Done(image, True, (*names.moving, names.immutable), drift, report, time.monotonic() - started)
+    return Done(image, changed, (*names.moving, names.immutable), drift, report, time.monotonic() - started)
 
 
 def lock_of(remote: Remote) -> Lock:
@@ -118,7 +127,10 @@ def _same_place(remote: Remote) -> Output:
 
 def _is_there(remote: Remote, output: Output) -> bool:
     """Whether what the image consists of is where it goes to."""
-    return output.kind == "registry" and output.place.startswith(_same_place(remote).place)
+    if output.kind != "registry" or remote.told.startswith(LAYOUT):
+        return False
+    place = references.parse(output.place)
+    return f"{place.host}/{place.repository}" == _same_place(remote).place
 
 
 def _known(old: Image) -> Mapping[str, str]:

@@ -88,7 +88,7 @@ class Remote:
         try:
             config = self.manifest["config"]
             self.raw = content, self.there.read(config["digest"])
-            self.config = json.loads(self.raw[1])
+            self.config = _well_formed(json.loads(self.raw[1]))
             layers = self.manifest["layers"]
             return {
                 "Id": config["digest"], "Config": self.config.get("config") or {}, "RepoTags": [],
@@ -96,7 +96,7 @@ class Remote:
                 "Size": sum(int(row["size"]) for row in layers),
                 "RootFS": {"Layers": [str(one) for one in self.config["rootfs"]["diff_ids"]]},
             }  # fmt: skip
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise Surroundings(f"{self.told} is no image that can be read") from None
 
     def history(self, _: str) -> list[dict[str, Any]]:
@@ -129,8 +129,19 @@ def _for_amd64(told: str, there: Readable, content: bytes) -> tuple[bytes, dict[
             raise UsageError(f"{told} is for other CPUs: there is none for amd64")
         content = there.manifest(wanted[0]["digest"])[0]
         return content, dict(json.loads(content))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Surroundings(f"{told} is no image that can be read") from None
+
+
+def _well_formed(config: Any) -> dict[str, Any]:
+    """A configuration in which everything is there in its kind: tools write null, and leave out. Raises ValueError."""
+    own = config.get("config") or {}
+    kinds = {"Env": list, "Entrypoint": list, "Cmd": list, "Labels": dict}
+    wrong = [name for name, kind in kinds.items() if not isinstance(own.get(name) or kind(), kind)]
+    rows = config.get("history") or []
+    if wrong or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(", ".join(wrong) or "history")
+    return {**config, "config": own, "history": rows}
 
 
 def _read(blob: bytes, paths: list[str]) -> dict[str, bytes]:

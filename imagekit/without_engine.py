@@ -26,10 +26,11 @@ def prove(remote: Remote, wish: runner.Wish, say: Say) -> Report:
         )
     shelf = kept()
     with shelf.in_use():
-        return of_image(pulled(remote, shelf, say), remote.told, wish, say)
+        return of_image(pulled(remote, shelf, say), remote.told, wish, say, verify=True)
 
 
-def of_image(image: Image, reference: str, wish: runner.Wish, say: Say) -> Report:
+def of_image(image: Image, reference: str, wish: runner.Wish, say: Say, *, verify: bool = False) -> Report:
+    """`verify`: layers are compared with what the image says of them."""
     say("prove", f"without an engine: {room.isolation()}")
-    with tree.unpacked(image) as unpacked:
+    with tree.unpacked(image, verify=verify) as unpacked:
         return runner.prove(unpacked, reference, replace(wish, gpus="none"), lambda step: say("~", step))

@@ -9,8 +9,10 @@ own output is on stderr; its exit status is that of the program.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import stat
 import sys
 import tarfile
@@ -36,6 +38,7 @@ Seen = dict[str, tuple[int, ...]]
 def main() -> None:
     wanted: dict[str, Any] = json.loads(sys.argv[1])
     root = Path(wanted["root"])
+    enter.no_links(root)
     for place in GIVEN:  # a link would lead a mount somewhere else
         if (root / place).is_symlink():
             (root / place).unlink()
@@ -47,6 +50,13 @@ def main() -> None:
         enter.called(enter.LIBC.unshare(NEW_MOUNTS), "a mount namespace of its own")
         enter.inside(wanted)
     _, status = os.waitpid(child, 0)
+    # what a step left running ends now, before its files are read: this is the first process of its namespace
+    if os.getpid() == 1:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.wait():
+                pass
     if status:
         sys.exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
     for path in made:  # what a mount needed to be seen at
@@ -71,10 +81,15 @@ def look(root: Path, above: str) -> Iterator[tuple[str, tuple[int, ...]]]:
             yield path, (*own, status.st_ino, status.st_ctime_ns)
 
 
+def is_folder(path: str, seen: Seen) -> bool:
+    """Whether it is one, and no link to one: what is gone below a link is gone with the folder that was there."""
+    return not path or (path in seen and stat.S_ISDIR(seen[path][0]))
+
+
 def write(layer: tarfile.TarFile, root: Path, before: Seen, after: Seen, epoch: int) -> None:
     """Sorted, with the folders that lead to what changed: a layer that lists a folder sets its mode anew."""
     changed = {path for path, seen in after.items() if before.get(path) != seen}
-    gone = {path for path in before.keys() - after.keys() if (root / path).parent.is_dir()}
+    gone = {path for path in before.keys() - after.keys() if is_folder(os.path.dirname(path), after)}  # noqa: PTH120
     folders = {str(folder) for path in changed | gone for folder in Path(path).parents} - {"."}
     rows = [(path, False) for path in changed | folders] + [(path, True) for path in gone]
     for path, is_gone in sorted(rows):

@@ -32,25 +32,30 @@ PART = 2**23
 """Bytes of the tar that are compressed by themselves."""
 
 NAMES = "/etc/resolv.conf"
+SCRIPT = "/dev/script"
+"""Where the script is seen; /dev is the process's own."""
 
 
 def layer(
     root: Path, script: str, out: IO[bytes], site: Site, *, environment: Mapping[str, str] | None = None,
     files: Mapping[str, Path] | None = None, what: str,
 ) -> Layer:  # fmt: skip
-    """Run a script (sh -euc) in a root and write what it changed.
+    """Run a script (sh -eu) in a root and write what it changed.
 
     `files`: where each is seen meanwhile -> file or folder of this machine; `what`: the command in words.
     Raises BuildFailed.
     """
-    given = {NAMES: Path(NAMES), **(files or {})}
+    written = root.parent / "script"  # an argument has a limit
+    written.write_text(script, encoding="utf-8")
+    written.chmod(0o644)
+    given = {NAMES: Path(NAMES), SCRIPT: written, **(files or {})}
     mounts = sorted((str(source), target) for target, source in given.items() if source.exists())
     proxies = {"no_proxy" if kind == "no_proxy" else f"{kind}_proxy": value for kind, value in site.proxy.items()}
     own = {**scratch.resolver(), **proxies}
     told = {
         "root": str(root), "folders": mounts,
-        "made": [target.lstrip("/") for target in given if not target.startswith("/dev/")], "uid": 0, "gid": 0,
-        "workdir": "/", "call": ["/bin/sh", "-euc", script], "installs": True, "epoch": tar.EPOCH,
+        "made": [target.lstrip("/") for _, target in mounts if not target.startswith("/dev/")], "uid": 0, "gid": 0,
+        "workdir": "/", "call": ["/bin/sh", "-eu", SCRIPT], "installs": True, "epoch": tar.EPOCH,
         "environment": {"PATH": namespaces.PATH, "LANG": "C.UTF-8", **own, **(environment or {})},
     }  # fmt: skip
     process = room.begun("alter.py", told, network=True)

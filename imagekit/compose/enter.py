@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-RDONLY, NOSUID, REMOUNT, BIND, REC, PRIVATE = 1, 2, 32, 4096, 16384, 1 << 18
+RDONLY, NOSUID, NODEV, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 DETACH = 2
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 NO_NEW_PRIVS, CAPBSET_DROP = 38, 24
@@ -42,6 +42,28 @@ def called(done: int, what: str) -> None:
 def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
     arguments = [text.encode() for text in (source, target, kind)]
     called(LIBC.mount(*arguments, ctypes.c_ulong(flags), options.encode()), f"mount {kind or source} on {target}")
+
+
+OWN = ("dev", "proc", "tmp", "etc")
+"""Folders in which something is mounted, or is put for a mount to be seen at."""
+
+READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
+HIDDEN = ("acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "scsi", "sched_debug", "timer_list")
+"""Of /proc: what says much of this machine, or changes it. Docker's lists."""
+
+
+def processes() -> None:
+    """A /proc of our own, without what is the machine's."""
+    mount("proc", "proc", "proc", NOSUID)
+    for name in READ_ONLY:
+        if Path("proc", name).exists():
+            mount(f"proc/{name}", f"proc/{name}", "", BIND)
+            mount(f"proc/{name}", f"proc/{name}", "", REMOUNT | BIND | RDONLY)
+    for name in HIDDEN:
+        if Path("proc", name).is_dir():
+            mount("tmpfs", f"proc/{name}", "tmpfs", RDONLY)
+        elif Path("proc", name).exists():
+            mount("/dev/null", f"proc/{name}", "", BIND)
 
 
 def devices() -> None:
@@ -67,6 +89,14 @@ def loopback() -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
 
 
+def no_links(root: Path) -> None:
+    """Nothing is made or mounted outside of the root."""
+    for name in OWN:
+        if (root / name).is_symlink():
+            sys.exit(f"/{name} is a link in this image")
+        (root / name).mkdir(exist_ok=True)
+
+
 def inside(wanted: dict[str, Any]) -> None:
     """Become the wanted process. Ends this one with a word where that cannot be."""
     installs = wanted.get("installs", False)
@@ -75,10 +105,11 @@ def inside(wanted: dict[str, Any]) -> None:
         loopback()
     mount("none", "/", "", REC | PRIVATE)
     mount(wanted["root"], wanted["root"], "", BIND | REC)
+    # unpacked roots have no devices; where the flags of the mount are another's this cannot be said once more
+    LIBC.mount(b"", wanted["root"].encode(), b"", ctypes.c_ulong(REMOUNT | BIND | NODEV), b"")
     os.chdir(wanted["root"])
-    mount("proc", "proc", "proc", NOSUID)
-    mount("proc/sys", "proc/sys", "", BIND)
-    mount("proc/sys", "proc/sys", "", REMOUNT | BIND | RDONLY)
+    no_links(Path())
+    processes()
     devices()
     mount("tmp", "tmp", "tmpfs", NOSUID, "mode=1777")
     for source, target in wanted["folders"]:

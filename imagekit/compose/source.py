@@ -87,7 +87,7 @@ def _build(
     root = place / "root"
     root.mkdir()
     for one in made.layers:
-        tree.extract(one.path, root, "--no-same-owner")
+        tree.extract(one, root, keep_owners=False)
     for folder in ("build", "wheels"):
         (root / folder).mkdir()
     own = f"sources/{package.name}/"

@@ -183,7 +183,7 @@ def unpacked(system: System, shelf: Kept) -> Path:
             target = place / "root"
             target.mkdir()
             for one in system.layers:
-                tree.extract(one.path, target, "--no-same-owner")
+                tree.extract(one, target, keep_owners=False)
             try:
                 target.rename(root)
             except OSError:

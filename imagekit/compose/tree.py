@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -12,28 +13,33 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from isal import igzip, isal_zlib
+
 from imagekit import namespaces, resources, scratch
 from imagekit.compose import room
 from imagekit.engines.result import STDERR, STDOUT, Result
-from imagekit.errors import Surroundings
+from imagekit.errors import Surroundings, UsageError
+from imagekit.oci.archive import PIECE
 from imagekit.oci.image import Image, Stacked
 
 
 @contextlib.contextmanager
-def unpacked(image: Image) -> Iterator[Tree]:
+def unpacked(image: Image, *, verify: bool = False) -> Iterator[Tree]:
     """The files of an image in a folder of this machine, for as long as this lasts."""
-    with root_of(image.layers) as root:
+    with root_of(image.layers, verify=verify) as root:
         yield Tree(image, root, root.parent)
 
 
 @contextlib.contextmanager
-def root_of(layers: Sequence[Stacked]) -> Iterator[Path]:
-    """The files of layers, the lowest first, in a folder, for as long as this lasts."""
+def root_of(layers: Sequence[Stacked], *, verify: bool = False) -> Iterator[Path]:
+    """The files of layers, the lowest first, in a folder, for as long as this lasts.
+
+    `verify`: each is compared with its diff_id; for those that were made elsewhere.
+    """
     for old in scratch.left("tree"):
         _remove(old)
     with scratch.folder("tree") as place:
@@ -42,40 +48,48 @@ def root_of(layers: Sequence[Stacked]) -> Iterator[Path]:
         root.chmod(0o755)  # whatever the umask
         try:
             for one in layers:
-                since = time.time_ns()
-                extract(one.path, root, "--same-owner")
-                if not one.only_adds:
-                    _whiteouts(root, since)
+                extract(one, root, keep_owners=True, verify=verify)
             yield root
         finally:
             _remove(root)
 
 
-def extract(blob: Path, root: Path, owner: str) -> None:
-    """A layer into a folder, by tar in a room of its own, where it may give files to any user.
-
-    `owner`: --same-owner | --no-same-owner. Raises Surroundings.
-    """
-    with blob.open("rb") as stream:
-        call = [*room.unshare(), "tar", "--extract", "--gunzip", "--preserve-permissions", "--numeric-owner", owner]
-        call += ["--anchored", "--exclude=./dev/*", "--exclude=dev/*", "--directory", str(root)]
-        done = subprocess.run(
-            call, stdin=stream, capture_output=True, text=True, check=False, env=_ENVIRONMENT,
+def extract(one: Stacked, root: Path, *, keep_owners: bool, verify: bool = False) -> None:
+    """A layer into a folder, by `unpack`, in a room of its own. Raises Surroundings, UsageError for a damaged layer."""
+    program = str(resources.compose() / "unpack.py")
+    call = [*room.unshare(), sys.executable, "-I", "-S", program, str(root), "keep" if keep_owners else "own"]
+    hashed, problem = hashlib.sha256(), ""
+    with (
+        subprocess.Popen(
+            call, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=_ENVIRONMENT,
             preexec_fn=scratch.killed_with_parent,
-        )  # fmt: skip
-    if done.returncode:
+        ) as process,
+        igzip.open(one.path, "rb") as stream,  # type: ignore[no-untyped-call]
+    ):  # fmt: skip
+        assert process.stdin and process.stderr
+        try:
+            while data := stream.read(PIECE):
+                if verify:
+                    hashed.update(data)
+                process.stdin.write(data)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it has ended, and says why
+        except (EOFError, OSError, isal_zlib.IsalError) as error:  # type: ignore[misc]  # its stub calls it no exception
+            problem = f"it is no gzip that can be read: {error}"
+            process.kill()
+        except BaseException:
+            process.kill()
+            raise
+        said = process.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
+    if verify and not problem and not process.returncode and hashed.hexdigest() != one.layer.diff_id:
+        problem = f"its tar is sha256:{hashed.hexdigest()[:12]}, and the image says {one.layer.diff_id[:12]}"
+    if problem:
+        raise UsageError(f"the layer {one.layer.digest[:12]} is damaged", details=[problem])
+    if process.returncode:
         raise Surroundings(
-            "a layer could not be unpacked", details=done.stderr.strip().splitlines()[-3:],
-            hint="is there room on the disk?",
-        )  # fmt: skip
-
-
-def _whiteouts(root: Path, since: int) -> None:
-    program = str(resources.compose() / "whiteouts.py")
-    call = [*room.unshare(), sys.executable, "-I", "-S", program, str(root), str(since)]
-    done = subprocess.run(call, capture_output=True, text=True, check=False, env=_ENVIRONMENT)
-    if done.returncode:
-        raise Surroundings("a layer could not be unpacked", details=done.stderr.strip().splitlines()[-3:])
+            f"the layer {one.layer.digest[:12]} could not be unpacked", details=said, hint="is there room on the disk?"
+        )
 
 
 def _remove(root: Path) -> None:
@@ -99,7 +113,7 @@ class Tree:
 
     def image(self, reference: str) -> dict[str, Any] | None:
         config = json.loads(self._image.config)
-        return {"Id": self._image.id, "Config": config["config"], "RootFS": config["rootfs"]}
+        return {"Id": self._image.id, "Config": config.get("config") or {}, "RootFS": config["rootfs"]}
 
     def history(self, image: str) -> list[dict[str, Any]]:
         return [{"CreatedBy": one.made_by} for one in self._image.layers]
@@ -118,8 +132,9 @@ class Tree:
         each: Callable[[str], None] = lambda _: None, keep: bool = False,
     ) -> Result:  # fmt: skip
         """As Engine.run. There is no limit of memory here, no GPU, and nothing that could be kept."""
-        config = json.loads(self._image.config)["config"]
-        variables = dict(entry.split("=", 1) for entry in config.get("Env", [])) | (environment or {})
+        config = json.loads(self._image.config).get("config") or {}
+        own = (str(entry).partition("=") for entry in config.get("Env") or [])
+        variables = {name: text for name, _, text in own if name} | (environment or {})
         given = self._place / "given"
         for path, content in (files or {}).items():
             (given / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
@@ -127,10 +142,10 @@ class Tree:
         for place in (given, *given.rglob("*")) if given.is_dir() else ():
             place.chmod(0o755 if place.is_dir() else 0o644)
         mounts = {str(given / top): f"/{top}" for top in sorted({_top(path) for path in files or {}})}
-        start = config.get("Entrypoint", []) if entrypoint is None else entrypoint
+        start = (config.get("Entrypoint") or []) if entrypoint is None else entrypoint
         process = room.start(
             self._root, [*start, *command], variables, user=user or config.get("User") or "0:0",
-            folders={**mounts, **(folders or {})}, workdir=config.get("WorkingDir", "/"),
+            folders={**mounts, **(folders or {})}, workdir=config.get("WorkingDir") or "/",
         )  # fmt: skip
         return _to_the_end(process, timeout, each)
 

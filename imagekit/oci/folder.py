@@ -32,7 +32,7 @@ class Folder:
             ]  # fmt: skip
             digests = {str(row["digest"]) for row in found}
             kinds = {str(row.get("mediaType", "")) for row in found}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise UsageError(f"{self.path} is no OCI layout", hint="--output oci:DIR makes one") from None
         if len(digests) != 1:
             tags = sorted(filter(None, named))

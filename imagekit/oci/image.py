@@ -22,10 +22,6 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
-CHANGING = ("imagekit: steps of ", "imagekit: packages on ")
-"""How the history begins its lines of layers that may remove what lower ones brought."""
-
-
 @dataclass(frozen=True)
 class Stacked:
     """A layer in an image."""
@@ -35,11 +31,6 @@ class Stacked:
     """Its blob."""
     made_by: str
     """A line of the image's history."""
-
-    @property
-    def only_adds(self) -> bool:
-        """Whether nothing of a lower layer is gone or another: so it is with wheels, bytecode and own files."""
-        return self.made_by.startswith("imagekit: ") and not self.made_by.startswith(CHANGING)
 
 
 @dataclass(frozen=True)

@@ -94,9 +94,11 @@ class Kept:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """While this lasts nobody removes a layer; any number of builds at once."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as file:
+        """While this lasts nobody removes a layer; any number of builds at once. Raises Surroundings."""
+        with self._told():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / "lock").open("w")
+        with file:
             fcntl.flock(file, fcntl.LOCK_SH)
             yield
 

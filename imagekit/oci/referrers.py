@@ -67,15 +67,16 @@ def of(there: Repository, image: str, kind: str) -> list[Attached]:
 
 
 def content(there: Repository, one: Attached) -> bytes:
-    """Raises Surroundings for what is not one thing of its kind."""
+    """Raises ValueError for what is not one thing of its kind, Refused where it is not whole, Surroundings."""
     raw, _ = there.manifest(one.digest)
     try:
         (row,) = json.loads(raw)["layers"]
-        if row["mediaType"] != one.kind:
-            raise ValueError(row["mediaType"])
-        return there.read(str(row["digest"]), MOST)
-    except (ValueError, KeyError, TypeError):
-        raise Surroundings(f"{there.wire.host} has {one.digest[:19]}, which is no {one.kind}") from None
+        kind, digest = str(row["mediaType"]), str(row["digest"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        kind = ""
+    if kind != one.kind:
+        raise ValueError(f"{one.digest} is no {one.kind}")
+    return there.read(digest, MOST)
 
 
 def _listed(there: Repository, image: str) -> list[dict[str, Any]]:

@@ -67,6 +67,10 @@ def all_of(there: Repository, name: str) -> list[Kept]:
         try:
             raw = json.loads(referrers.content(there, one))
             kept = Kept(raw, reports.from_json(raw))
+        except Refused as error:
+            if error.status != 404:
+                raise
+            continue
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
         if kept.report.image in (digest, config):  # anybody who may push can attach what was said of another

@@ -199,6 +199,39 @@ def test_a_step_that_fails_without_an_engine_is_named(company: Company) -> None:
     assert not (room.folder / "bad").exists() and room.leftovers() == []
 
 
+STEPS = """steps:
+  - mv /usr/share/base-files /usr/share/a-base && ln -s a-base /usr/share/base-files
+  - mkdir /opt/w; (while :; do echo x >/opt/w/1; rm -f /opt/w/1; done) >/dev/null 2>&1 & sleep 0.2
+  - chmod 700 /usr/share/pixmaps; ln /etc/issue /etc/issue.too; rm /etc/debian_version; mkfifo /opt/w/pipe
+  - "true # {long}"
+"""
+
+
+def test_steps_that_move_link_and_leave_something_running(company: Company, tmp_path: Path) -> None:
+    """A layer that engines take, with what was there when the last step had ended."""
+    room, name = company.room, f"odd{uuid.uuid4().hex[:6]}"
+    rooms.MADE.add(f"tiny-{name}")
+    (room.folder / f"{name}.yaml").write_text(STEPS.replace("{long}", "x" * 140_000))
+    call = ("build", "tiny", "--overlay", f"{name}.yaml", "--engine", "compose", "--no-test", "--json")
+    done = json.loads(room.good(*call, "--output", f"archive:{tmp_path / 'odd.tar'}", "--output", "oci:odd").stdout)
+    docker("load", "-q", "-i", str(tmp_path / "odd.tar"))
+    tag = done["tags"][0]
+    try:
+        said = inside(
+            tag, "sh", "-c", "readlink /usr/share/base-files; ls /usr/share/a-base | wc -l; ls /etc/debian_version"
+        )
+    except subprocess.CalledProcessError as error:
+        said = error.stdout
+        assert "debian_version" in error.stderr
+    finally:
+        found = rooms.files_of(tag)
+        docker("rmi", "-f", docker("images", "-q", "--no-trunc", tag))
+    assert said.split()[0] == "a-base" and int(said.split()[1]) > 1
+    assert found["usr/share/pixmaps"][1] == 0o700 and "etc/issue.too" in found and "opt/w/pipe" in found
+    again = room.run("rebase", "oci:odd")
+    assert again.returncode == 2 and "what an overlay brings" in again.stderr
+
+
 def test_its_name_is_in_the_tag_and_in_the_folder_of_the_lock(company: Company) -> None:
     tag = f"pytorch:2.4.1-cuda12.1-tiny-{company.name}"
     assert docker("inspect", "-f", "{{.Id}}", tag) == company.image

@@ -7,8 +7,10 @@ import io
 import json
 import subprocess
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import registries
@@ -19,7 +21,7 @@ from imagekit import pulled, remote
 from imagekit.compose import system
 from imagekit.files import sha256
 from imagekit.oci import connect, layout, reference
-from imagekit.oci.image import Image, restacked
+from imagekit.oci.image import Image, descriptor, restacked
 from imagekit.oci.kept import Kept
 from imagekit.oci.layer import Layer
 from imagekit.oci.push import push
@@ -100,6 +102,8 @@ def test_in_a_registry_the_system_alone_is_sent(made: Made, tmp_path: Path) -> N
         done = made.room.good("rebase", f"registry:{name}", "--no-test")
         assert done.stdout.strip() == made.digest
         assert connect.to(name).digest_of(TAG) == made.digest
+        longer = made.room.good("rebase", f"registry:{name}", "--no-test", "--output", f"registry:{host}/ml/pytorch2")
+        assert longer.stdout.strip() == made.digest
         new = {path.parent.name for path in (tmp_path / "registry").rglob("data")} - before
         assert len(new) == 3, "a layer, a config, a manifest"
         elsewhere = replace(made.room, extra={**made.room.extra, "XDG_CACHE_HOME": str(tmp_path / "cache")})
@@ -120,7 +124,7 @@ def test_what_differs(made: Made) -> None:
     said = json.loads(made.room.good("diff", f"oci:old:{TAG}", f"oci:new:{TAG}", "--json").stdout)
     assert said["packages"] == said["labels"] == [] and said["layers"] - said["shared"] == 1
     assert 0 < said["pull"] < 200_000_000 and said["compressed"]
-    assert "the same" in made.room.good("diff", f"oci:new:{TAG}", f"oci:new:{TAG}").stdout
+    assert "the same image" in made.room.good("diff", f"oci:new:{TAG}", f"oci:new:{TAG}").stdout
     inspected = made.room.good("inspect", f"oci:new:{TAG}").stdout
     assert "profile   tiny" in inspected
 
@@ -134,6 +138,54 @@ def test_what_differs(made: Made) -> None:
 def test_what_is_refused(made: Made, arguments: tuple[str, ...], says: str) -> None:
     done = made.room.run(*arguments)
     assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def variant(made: Made, folder: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    """The image with another configuration, in a layout of its own."""
+    image = pulled.pulled(_at(made.room.folder / "new"), Kept(made.room.folder / "none"), lambda *_: None)
+    config = json.loads(image.config)
+    changed = change(config)
+    text = json.dumps(config if changed is None else changed).encode()
+    manifest = json.loads(image.manifest)
+    manifest["config"] = descriptor(manifest["config"]["mediaType"], text)
+    layout.write(Image(text, json.dumps(manifest).encode(), image.layers), folder, [TAG])
+    return f"oci:{folder}:{TAG}"
+
+
+@pytest.mark.parametrize("change", [
+    lambda config: [], lambda config: {**config, "history": ["a"]}, lambda config: {**config, "config": "x"},
+    lambda config: config["config"].update(Labels=["a"]), lambda config: config.pop("rootfs") and None,
+    lambda config: config["rootfs"].update(diff_ids=["sha256:../../etc/passwd"]),
+], ids=["list", "history", "config", "labels", "rootfs", "diff_ids"])  # fmt: skip
+def test_configurations_of_anybody_are_an_error_and_no_traceback(
+    made: Made, tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    name = variant(made, tmp_path / "odd", change)
+    for call in (("inspect", name), ("test", name, "--stage", "static"), ("diff", name, name), ("rebase", name)):
+        done = made.room.run(*call)
+        assert "Traceback" not in done.stderr and done.returncode in (0, 2, 4) and (done.stderr or done.stdout), call
+
+
+def test_what_other_tools_leave_out_is_no_error(made: Made, tmp_path: Path) -> None:
+    def change(config: dict[str, Any]) -> None:
+        env = [*config["config"]["Env"], "ODD"]
+        config["config"].update(Entrypoint=None, WorkingDir="", Env=env, Volumes=None)
+
+    done = made.room.run("test", variant(made, tmp_path / "odd", change), "--check", "pip-check", "--json")
+    assert [check["status"] for check in json.loads(done.stdout)["checks"]] == ["PASS"], done.stderr
+
+
+def test_a_layer_that_is_not_what_the_image_says(made: Made, tmp_path: Path) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["rootfs"]["diff_ids"][3] = f"sha256:{'0' * 64}"
+
+    done = made.room.run("test", variant(made, tmp_path / "odd", change), "--stage", "static")
+    assert done.returncode == 2 and "is damaged" in done.stderr
+
+
+def test_nothing_to_do_is_still_written_where_it_is_to_go(made: Made) -> None:
+    done = made.room.good("rebase", f"oci:new:{TAG}", "--no-test", "--output", "oci:copied")
+    assert done.stdout.strip() == made.digest and made.digest in (made.room.folder / "copied/index.json").read_text()
 
 
 def test_a_layout_that_was_damaged_on_the_way(made: Made, tmp_path: Path) -> None:

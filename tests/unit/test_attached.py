@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from small_images import made, target
 from imagekit import report as reports
 from imagekit.errors import UsageError
 from imagekit.oci import referrers
-from imagekit.oci.image import Image
+from imagekit.oci.image import MANIFEST, Image
 from imagekit.oci.push import push
 from imagekit.proof import attached, evidence
 from imagekit.proof.evidence import Kept
@@ -63,6 +64,16 @@ def test_what_others_attached_is_no_word_on_this_image(there: Registry, image: I
     for content in (other, b"x", b"[]", b"{}", b"[" * 100_000):
         referrers.attach(target(there), image.digest, attached.KIND, content, {})
     assert attached.all_of(target(there), "a") == []
+
+
+@pytest.mark.parametrize("layers", [[], [5], "x", [{"mediaType": attached.KIND, "digest": f"sha256:{'1' * 64}"}]])
+def test_one_that_cannot_be_read_hides_no_other(there: Registry, image: Image, layers: object) -> None:
+    repository = target(there)
+    attached.send(repository, "a", [kept(image.id)])
+    manifest = {"mediaType": MANIFEST, "artifactType": attached.KIND, "config": {"digest": image.id}, "layers": layers}
+    content = json.dumps(manifest | {"subject": {"digest": image.digest}}).encode()
+    there.manifests["ml/pytorch"][f"sha256:{hashlib.sha256(content).hexdigest()}"] = (MANIFEST, content)
+    assert len(attached.all_of(repository, "a")) == 1
 
 
 def test_an_image_that_is_not_there(there: Registry, image: Image) -> None:

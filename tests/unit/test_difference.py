@@ -28,8 +28,10 @@ def packages(**versions: str) -> tuple[dict[str, Any], ...]:
 
 def test_nothing_differs() -> None:
     found = difference.between(side(), side())
-    assert found.same and found.pull == 0
-    assert difference.lines(found)[0] == "the same" and "nothing to pull" in difference.lines(found)[-1]
+    assert found.identical and found.pull == 0
+    assert difference.lines(found) == ["the same image"]
+    other = difference.between(side(), side(image=B))
+    assert not other.identical and "differs: the environment" in difference.lines(other)[-1]
 
 
 def test_packages_come_and_go_and_change() -> None:
@@ -40,7 +42,7 @@ def test_packages_come_and_go_and_change() -> None:
     assert [(p.name, p.before, p.after, p.size) for p in found.packages] == [
         ("changed", "1", "1.10", 3000), ("gone", "1", "", -1000), ("new", "", "1", 1000),
     ]  # fmt: skip
-    assert [(p.name, p.before, p.after) for p in found.system] == [("libc6", "1", "2")] and not found.same
+    assert [(p.name, p.before, p.after) for p in found.system] == [("libc6", "1", "2")]
 
 
 def test_a_system_that_is_not_known_has_no_changes() -> None:
@@ -49,7 +51,10 @@ def test_a_system_that_is_not_known_has_no_changes() -> None:
 
 def test_layers_that_both_have_are_not_pulled() -> None:
     found = difference.between(side(((A, 10), (B, 5))), side(((A, 10), (C, 7), (B, 5))))
-    assert (found.shared, found.layers, found.pull) == (2, 3, 7)
+    assert (found.shared, found.layers, found.pull, found.gone) == (2, 3, 7, 0)
+    fewer = difference.between(side(((A, 10), (B, 5))), side(((A, 10),), image=B))
+    assert (fewer.shared, fewer.layers, fewer.pull, fewer.gone) == (1, 1, 0, 1)
+    assert "1 of the first gone; nothing to pull" in difference.lines(fewer)[-1]
 
 
 def test_what_it_runs_on() -> None:
@@ -72,7 +77,7 @@ def test_behaviour_is_that_of_two_proofs() -> None:
         ("training", "PASS", "FAIL"),
     )  # fmt: skip
     assert found.unproven == ()
-    alone = difference.between(before, side())
+    alone = difference.between(before, side(image=B))
     assert alone.behaviour == () and alone.unproven == ("name",)
     assert any("no proof of name is on record" in line for line in difference.lines(alone))
 
