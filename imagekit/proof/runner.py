@@ -112,7 +112,7 @@ def prove(engine: Machine, reference: str, wish: Wish, progress: Progress = lamb
     started, now = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     around = _around(engine, reference, image, wish, progress)
     found, problem, environment = list[Check](), "", dict[str, Any]()
-    if not wish.checks or _inside(wish):
+    if not wish.checks or inside(wish):
         result = _run(engine, image, wish, ours, progress)
         found, problem, environment = read(result, wish)
     report = Report(
@@ -142,14 +142,15 @@ def _around(engine: Machine, reference: str, image: dict[str, Any], wish: Wish, 
     return found
 
 
-def _inside(wish: Wish) -> tuple[str, ...]:
+def inside(wish: Wish) -> tuple[str, ...]:
+    """The checks that are asked for and run in the image."""
     return tuple(name for name in wish.checks if name not in (*outside.NAMES, outside.LAYERS))
 
 
 def _run(engine: Machine, image: dict[str, Any], wish: Wish, ours: bool, progress: Progress) -> Result:
     config = image.get("Config") or {}
     options = [part for stage in wish.stages for part in ("--stage", stage)]
-    options += [part for check in _inside(wish) for part in ("--check", check)]
+    options += [part for check in inside(wish) for part in ("--check", check)]
     folders = {}
     for flag, path in (("--model", wish.model), ("--clip", wish.clip)):
         if path:
