@@ -1,6 +1,9 @@
 """Run a command in a root, and write what it changed there as a layer; runs by itself, as root of namespaces.
 
-    python3 -I -S alter.py '{... as of enter.py ..., "epoch": seconds}'      the tar of the layer on stdout
+    python3 -I -S alter.py
+
+The first line of stdin is as that of enter.py, with "epoch" (seconds) and "made": files that are there only for a mount
+to be seen at. The tar of the layer is on stdout.
 
 What a file was before is known by its inode, its time of change, its mode and its owner: the kernel sets the time of
 change, and nobody can set it back. A file that is gone is a whiteout (OCI image specification, layer). The command's
@@ -10,7 +13,6 @@ own output is on stderr; its exit status is that of the program.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import stat
@@ -36,7 +38,7 @@ Seen = dict[str, tuple[int, ...]]
 
 
 def main() -> None:
-    wanted: dict[str, Any] = json.loads(sys.argv[1])
+    wanted: dict[str, Any] = enter.told()
     root = Path(wanted["root"])
     enter.no_links(root)
     for place in GIVEN:  # a link would lead a mount somewhere else

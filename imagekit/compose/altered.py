@@ -5,6 +5,7 @@ The command runs as root of its own users, with the network of this machine; wha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -60,7 +61,8 @@ def layer(
     }  # fmt: skip
     process = room.begun("alter.py", told, network=True)
     assert process.stdin and process.stdout and process.stderr
-    process.stdin.close()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
     said = bytearray()
 
     def listen(stream: IO[bytes] = process.stderr) -> None:

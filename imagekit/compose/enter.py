@@ -1,7 +1,9 @@
 """Enter a root and never see what was outside of it again; runs by itself, in namespaces that unshare(1) has made.
 
-    python3 -I -S enter.py '{"root": ..., "folders": [[from, to], ...], "uid": ..., "gid": ..., "workdir": ...,
-                             "environment": {...}, "call": [...], "installs": false}'
+    python3 -I -S enter.py
+
+The first line of stdin says what is wanted: {"root": ..., "folders": [[from, to], ...], "uid": ..., "gid": ...,
+"workdir": ..., "environment": {...}, "call": [...], "installs": false}. The rest is the program's.
 
 Not chroot(2), which root leaves as it came: pivot_root(2), and the old root is unmounted. Devices are those that say
 nothing about this machine. No capability is left, and none comes back with a program; but whoever `installs` has the
@@ -89,6 +91,14 @@ def loopback() -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
 
 
+def told() -> dict[str, Any]:
+    """What is wanted. Read byte by byte: what comes after the line is for whoever is started."""
+    line = bytearray()
+    while (byte := os.read(0, 1)) not in (b"\n", b""):
+        line += byte
+    return json.loads(line)  # type: ignore[no-any-return]
+
+
 def no_links(root: Path) -> None:
     """Nothing is made or mounted outside of the root."""
     for name in OWN:
@@ -136,4 +146,4 @@ def inside(wanted: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    inside(json.loads(sys.argv[1]))
+    inside(told())

@@ -6,6 +6,7 @@ outside of the root is unmounted (`enter`), and no capability is left. What it d
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -37,16 +38,24 @@ def start(
 
 
 def begun(program: str, told: Mapping[str, object], *, network: bool) -> subprocess.Popen[bytes]:
-    """A program of this folder in namespaces of its own, with pipes. Raises Surroundings where there are none."""
-    call = [sys.executable, "-I", "-S", str(resources.compose() / program), json.dumps(told)]
+    """A program of this folder in namespaces of its own, with pipes. Raises Surroundings where there are none.
+
+    `told`: the first line of its stdin. Everybody sees the arguments of a process, and what runs inside its variables:
+    a proxy may have a password, and paths of this machine are nobody's business.
+    """
+    call = [sys.executable, "-I", "-S", str(resources.compose() / program)]
     process = subprocess.Popen(
-        [*unshare(network=network), *call], env={"PATH": namespaces.PATH}, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        [*unshare(network=network), *call], env={"PATH": namespaces.PATH},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         preexec_fn=scratch.killed_with_parent,
     )  # fmt: skip
     with _LOCK:
         _RUNNING[:] = [known for known in _RUNNING if known.poll() is None]
         _RUNNING.append(process)
+    assert process.stdin
+    with contextlib.suppress(BrokenPipeError):  # it has ended, and says why
+        process.stdin.write(json.dumps(told).encode() + b"\n")
+        process.stdin.flush()
     return process
 
 

@@ -164,7 +164,8 @@ def _to_the_end(process: subprocess.Popen[bytes], timeout: float, each: Callable
             os.killpg(process.pid, signal.SIGKILL)
 
     assert process.stdin and process.stdout and process.stderr
-    process.stdin.close()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
     err, out = bytearray(), bytearray()
 
     def listen() -> None:
