@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,7 @@ Built = tuple[Room, "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def old_room(old_engine: dict[str, str], built: Built, shared: Path, tmp_path: Path) -> Room:
     room = rooms.make(tmp_path, shared)
+    shutil.copytree(built[0].folder / "locks", tmp_path / "locks")  # one of another day is another image
     room.extra["DOCKER_HOST"] = old_engine["DOCKER_HOST"]
     return room
 
