@@ -87,7 +87,8 @@ def assemble(
         base_id = str((engine.image(base_image) or {}).get("Id", ""))
         new = _record(profile_tag, context, lock, image, base_image, asked)
         new = new.model_copy(update={"scope": scope.of(context, base_id, context.dockerfile.splitlines())})
-        _say_drift(new, say)
+        for line in record.drift(new):
+            say("drift", line)
         names = tag.names(lock, site.settings.tags, new.key, new.created)
         report = None
         if prove:
@@ -245,22 +246,6 @@ def _record(
         cuda=asked["cuda"] or "", python=asked["python"], system=asked["system"], built=asked["built"],
         packages={package.name: package.version for package in lock.packages}, trust=lock.resolution.trust,
     )  # fmt: skip
-
-
-def _say_drift(new: Record, say: Say) -> None:
-    older = [old for old in record.all_of(new.tag) if old.key != new.key]
-    if not older:
-        return
-    moved = record.changes(older[-1].system, new.system)
-    if moved:
-        say(
-            "drift",
-            f"{len(moved)} distribution packages moved: {', '.join(moved[:3])}{' ...' if len(moved) > 3 else ''}",
-        )
-    same_lock = older[-1].lock == new.lock
-    odd = [line for line in record.changes(older[-1].built, new.built) if same_lock and "none" not in line]
-    if odd:
-        say("drift", f"a source build gave other bytes than before: {', '.join(odd)[:150]}")
 
 
 def _tag(engine: Engine, image: str, names: tag.Names, say: Say) -> None:

@@ -60,7 +60,9 @@ def build(
             "compose",
             f"{len(image.layers)} layers, {amounts.size(image.size)}, {amounts.size(image.unpacked)} unpacked",
         )
-        new = _record(profile_tag, context, lock, image, base)
+        new = recorded(lock, image, base, site, context.plan.key, scope.of(context, base.id))
+        for line in record.drift(new):
+            say("drift", line)
         names = tag.names(lock, site.settings.tags, new.key, new.created)
         known = "" if wish.fresh else known_as(image)
         report = proven(image, replace(wish, scope=new.scope), say) if prove and not known else None
@@ -147,13 +149,14 @@ def known_as(image: Image) -> str:
     return max((kept.proven for kept in record.of_image(image.id)), default="")
 
 
-def _record(profile_tag: str, context: Context, lock: Lock, image: Image, base: System) -> Record:
-    r = lock.resolution
-    key = hashlib.sha256(json.dumps([context.plan.key, image.digest]).encode()).hexdigest()
-    first = next((old.created for old in record.all_of(profile_tag) if old.key == key), pipeline.today())
+def recorded(lock: Lock, image: Image, base: System, site: Site, plan: str, scope: str) -> Record:
+    """`plan`: what was to be made, as a digest; `scope`: what it is made from besides its packages."""
+    r, today = lock.resolution, pipeline.today()
+    key = hashlib.sha256(json.dumps([plan, image.digest]).encode()).hexdigest()
+    profile_tag = tag.names(lock, site.settings.tags, key, today).profile
+    first = next((old.created for old in record.all_of(profile_tag) if old.key == key), today)
     return Record(
         tag=profile_tag, key=key, created=first, image=image.id, lock=lock.digest, base=base.id,
-        torch=r.torch, cuda=r.cuda, python=r.python, system=base.packages, built={},
-        scope=scope.of(context, base.id),
+        torch=r.torch, cuda=r.cuda, python=r.python, system=base.packages, built={}, scope=scope,
         packages={package.name: package.version for package in lock.packages}, trust=r.trust,
     )  # fmt: skip

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,6 @@ from imagekit.oci.image import Image, restacked
 from imagekit.oci.kept import LIMIT, kept
 from imagekit.proof import runner
 from imagekit.pulled import pulled
-from imagekit.record import Record
 from imagekit.remote import LAYOUT, Remote, in_layout
 from imagekit.report import Report
 from imagekit.site import Site
@@ -81,7 +80,8 @@ def rebase(
             )
         new = system.make(lock, {}, site, shelf, say, newest=True)
         (bottom,) = new.layers
-        drift = _drift(_known(old), new.packages)
+        before = _known(old)
+        drift = tuple(record.changes(before, new.packages)) if before else ()
         for line in drift:
             say("drift" if line == drift[0] else "", line)
         changed = bottom.layer.diff_id != old.layers[0].layer.diff_id
@@ -92,7 +92,9 @@ def rebase(
         image = restacked(old, bottom) if changed else old
         if changed:
             say("rebase", f"1 of {len(image.layers)} layers is new, {amounts.size(bottom.layer.size)}")
-        entry = _record(lock, image, new, site)
+        # of its own files and the system, as their layers are
+        scope = hashlib.sha256(json.dumps([new.id, image.layers[-1].layer.diff_id]).encode()).hexdigest()
+        entry = composed.recorded(lock, image, new, site, f"rebase {lock.digest}", scope)
         names = tag.names(lock, site.settings.tags, entry.key, entry.created)
         report = composed.proven(image, replace(wish, scope=entry.scope), say) if prove else None
         if not prove:
@@ -133,30 +135,10 @@ def _is_there(remote: Remote, output: Output) -> bool:
     return f"{place.host}/{place.repository}" == _same_place(remote).place
 
 
-def _known(old: Image) -> Mapping[str, str]:
+def _known(old: Image) -> dict[str, str]:
     """The versions of the old system: of this machine's record, else out of the layer, where it is here."""
     kept_here = next((entry.system for entry in record.of_image(old.id)), None)
     if kept_here:
         return kept_here
     path = old.layers[0].path
     return system.versions(path) if path != Path() else {}
-
-
-def _drift(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
-    names = sorted(before.keys() | after.keys()) if before else ()
-    moved = [name for name in names if before.get(name) != after.get(name)]
-    return tuple(f"{name} {before.get(name, 'none')} -> {after.get(name, 'none')}" for name in moved)
-
-
-def _record(lock: Lock, image: Image, new: system.System, site: Site) -> Record:
-    r, today = lock.resolution, pipeline.today()
-    key = hashlib.sha256(json.dumps(["rebase", lock.digest, image.digest]).encode()).hexdigest()
-    profile_tag = tag.names(lock, site.settings.tags, key, today).profile
-    own = [new.id, image.layers[-1].layer.diff_id]
-    first = next((kept_one.created for kept_one in record.all_of(profile_tag) if kept_one.key == key), today)
-    return Record(
-        tag=profile_tag, key=key, created=first, image=image.id, lock=lock.digest, base=new.id,
-        torch=r.torch, cuda=r.cuda, python=r.python, system=new.packages, built={},
-        scope=hashlib.sha256(json.dumps(["rebase", *own]).encode()).hexdigest(),
-        packages={package.name: package.version for package in lock.packages}, trust=r.trust,
-    )  # fmt: skip

@@ -77,6 +77,22 @@ def save(record: Record) -> Path:
     return path
 
 
+def drift(new: Record) -> list[str]:
+    """What moved since the last record of the tag that is another image: a line for people each."""
+    older = [old for old in all_of(new.tag) if old.key != new.key]
+    if not older:
+        return []
+    found, last = [], older[-1]
+    moved = changes(last.system, new.system)
+    if moved:
+        more = " ..." if len(moved) > 3 else ""
+        found.append(f"{len(moved)} distribution packages moved: {', '.join(moved[:3])}{more}")
+    odd = [line for line in changes(last.built, new.built) if last.lock == new.lock and "none" not in line]
+    if odd:
+        found.append(f"a source build gave other bytes than before: {', '.join(odd)[:150]}")
+    return found
+
+
 def changes(old: dict[str, str], new: dict[str, str]) -> list[str]:
     """name old -> new, one each, in order of name."""
     lines = []

@@ -10,6 +10,7 @@ from registry_double import Registry
 from imagekit.oci import image
 from imagekit.oci.image import Configuration, Image, Stacked
 from imagekit.oci.layer import Layer
+from imagekit.oci.push import push
 from imagekit.oci.registry import Repository
 from imagekit.oci.wire import Wire
 
@@ -27,3 +28,10 @@ def made(folder: Path, *contents: bytes) -> Image:
         digest = hashlib.sha256(content).hexdigest()
         layers.append(Stacked(Layer(digest, "0" * 64, len(content), len(content), 1), path, f"layer {number}"))
     return image.make(tuple(layers), Configuration(env={"A": "1"}), 1735689600)
+
+
+def pushed(folder: Path, there: Registry) -> Image:
+    """An image of two layers, in the registry as ml/pytorch:a."""
+    found = made(folder, b"one", b"two")
+    push(found, target(there), ["a"])
+    return found

@@ -63,7 +63,7 @@ def system_layer(
     """The layer of `system_script` on some layers. `files`: of the context. Raises BuildFailed."""
     with _given(files) as given:
         shown = {GIVEN: given, **({apt.CA: Path(site.ca)} if site.ca else {})}
-        with tree.root_of(below) as root:
+        with tree.root_of(below, verify=True) as root:  # a base of somebody's is among them
             return shelf.take(key, lambda out: altered.layer(
                 root, script, out, site, environment=SYSTEM, files=shown, what="installing distribution packages",
             ))  # fmt: skip

@@ -18,7 +18,7 @@ from imagekit.errors import Surroundings
 
 @contextlib.contextmanager
 def layers(api: Any, image: str) -> Iterator[list[Callable[[], tarfile.TarFile]]]:
-    """The layers of an image, the lowest first, while this lasts. They are on the disk: about 15 s a gigabyte.
+    """The layers of an image, the lowest first, while this lasts. They are on the disk for that: about 10 s a gigabyte.
 
     Both forms are read, that of engines before 25 and the OCI layout. Raises Surroundings.
     """

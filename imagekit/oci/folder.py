@@ -13,6 +13,7 @@ from imagekit.files import sha256
 from imagekit.oci.registry import MANIFEST_MOST
 
 NAME = "org.opencontainers.image.ref.name"
+"""Annotation with an image's tag in a layout (OCI image specification, annotations)."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from imagekit import files, scratch
 from imagekit.errors import Surroundings, UsageError
 from imagekit.oci import tar
+from imagekit.oci.folder import NAME
 from imagekit.oci.image import INDEX, MANIFEST, Image, descriptor
 
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
@@ -86,13 +87,13 @@ def _blob(digest: str) -> str:
 def _index(image: Image, tags: Sequence[str], others: Sequence[dict[str, object]], names: Sequence[str] = ()) -> bytes:
     """`names`: whole references, which containerd has in an annotation of its own."""
     own = descriptor(MANIFEST, image.manifest) | {"platform": {"architecture": "amd64", "os": "linux"}}
-    told = [{"org.opencontainers.image.ref.name": tag} for tag in tags]
+    told = [{NAME: tag} for tag in tags]
     for name in names:
         whole = name if "." in name.partition("/")[0] or ":" in name.partition("/")[0] and "/" in name else (
             f"docker.io/{name}" if "/" in name else f"docker.io/library/{name}"
         )  # fmt: skip
         tag = name.rpartition(":")[2]
-        told.append({"io.containerd.image.name": whole, "org.opencontainers.image.ref.name": tag})
+        told.append({"io.containerd.image.name": whole, NAME: tag})
     named: list[dict[str, object]] = [own | {"annotations": one} for one in told] or [own]
     kept = [entry for entry in others if _name(entry) not in tags and (_name(entry) or entry["digest"] != image.digest)]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*kept, *named]}
@@ -101,7 +102,7 @@ def _index(image: Image, tags: Sequence[str], others: Sequence[dict[str, object]
 
 def _name(entry: dict[str, object]) -> str:
     annotations = entry.get("annotations")
-    return str(annotations.get("org.opencontainers.image.ref.name", "")) if isinstance(annotations, dict) else ""
+    return str(annotations.get(NAME, "")) if isinstance(annotations, dict) else ""
 
 
 def _entries(path: Path) -> list[dict[str, object]]:

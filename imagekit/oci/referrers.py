@@ -7,7 +7,6 @@ A registry that knows referrers lists them by itself. In one that does not (Debi
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from typing import Any
 
 from imagekit.errors import Surroundings
 from imagekit.oci.answers import Refused
-from imagekit.oci.image import INDEX, MANIFEST
+from imagekit.oci.image import INDEX, MANIFEST, descriptor
+from imagekit.oci.image import digest as digest_of
 from imagekit.oci.registry import MANIFEST_MOST, Repository
 
 EMPTY = b"{}"
@@ -43,17 +43,17 @@ def attach(there: Repository, image: str, kind: str, content: bytes, annotations
     """
     subject, subject_type = there.manifest(image)
     for blob in (EMPTY, content):
-        digest = _digest(blob)
+        digest = digest_of(blob)
         if not there.has(digest, len(blob)):
             there.upload(digest, len(blob), blob)
     manifest = _json({
-        "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind, "config": _descriptor(EMPTY_TYPE, EMPTY),
-        "layers": [_descriptor(kind, content)], "annotations": dict(annotations),
+        "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind, "config": descriptor(EMPTY_TYPE, EMPTY),
+        "layers": [descriptor(kind, content)], "annotations": dict(annotations),
         "subject": {"mediaType": subject_type or MANIFEST, "digest": image, "size": len(subject)},
     })  # fmt: skip
-    digest = _digest(manifest)
+    digest = digest_of(manifest)
     if there.put_manifest(digest, manifest, MANIFEST) != image:
-        entry = _descriptor(MANIFEST, manifest) | {"artifactType": kind, "annotations": dict(annotations)}
+        entry = descriptor(MANIFEST, manifest) | {"artifactType": kind, "annotations": dict(annotations)}
         rows = [row for row in _by_tag(there, image) if row.get("digest") != digest]
         index = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*rows, entry]})
         there.put_manifest(image.replace(":", "-"), index, INDEX)
@@ -108,14 +108,6 @@ def _attached(there: Repository, row: Mapping[str, Any]) -> Attached:
         return Attached(str(row["digest"]), str(row.get("artifactType") or ""), annotations)
     except (KeyError, TypeError, AttributeError):
         raise Surroundings(f"{there.wire.host} answers for referrers with something else") from None
-
-
-def _descriptor(kind: str, blob: bytes) -> dict[str, Any]:
-    return {"mediaType": kind, "digest": _digest(blob), "size": len(blob)}
-
-
-def _digest(blob: bytes) -> str:
-    return f"sha256:{hashlib.sha256(blob).hexdigest()}"
 
 
 def _json(value: object) -> bytes:

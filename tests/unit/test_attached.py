@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from registry_double import Registry, served
-from small_images import made, target
+from small_images import pushed, target
 
 from imagekit import report as reports
 from imagekit.errors import UsageError
 from imagekit.oci import referrers
 from imagekit.oci.image import MANIFEST, Image
-from imagekit.oci.push import push
 from imagekit.proof import attached, evidence
 from imagekit.proof.evidence import Kept
 from imagekit.report import Check, Report
@@ -29,9 +28,7 @@ def there() -> Iterator[Registry]:
 
 @pytest.fixture
 def image(there: Registry, tmp_path: Path) -> Image:
-    found = made(tmp_path, b"one", b"two")
-    push(found, target(there), ["a"])
-    return found
+    return pushed(tmp_path, there)
 
 
 def kept(image: str, day: int = 1, status: str = "PASS") -> Kept:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 from registry_double import Fault, Registry, served
-from small_images import made, target
+from small_images import pushed, target
 
 from imagekit.errors import Surroundings
 from imagekit.oci import referrers
 from imagekit.oci.image import Image
-from imagekit.oci.push import push
 
 KIND = "application/vnd.example.report+json"
 
@@ -25,9 +24,7 @@ def there(request: pytest.FixtureRequest) -> Iterator[Registry]:
 
 @pytest.fixture
 def image(there: Registry, tmp_path: Path) -> Image:
-    found = made(tmp_path, b"one", b"two")
-    push(found, target(there), ["a"])
-    return found
+    return pushed(tmp_path, there)
 
 
 def test_what_is_attached_is_found(there: Registry, image: Image) -> None:
