@@ -1,6 +1,6 @@
 """Measure, side by side in one run, and write bench/RESULTS.md: ratios, never promises of seconds.
 
-    python bench/run.py [start] [build] [change] [size] [proof] [compose]      (all, when none is named)
+    python bench/run.py [start] [build] [change] [size] [proof] [compose] [stored]      (all, when none is named)
 
 `build` and `change` prune the whole build cache of the engine between runs: use an engine of your own.
 """
@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import composing
 import handwritten
 import proof
+import stored
 
 from imagekit import scratch
 from imagekit.lock.model import Lock, read
@@ -204,6 +205,7 @@ def main() -> None:
         "size": "Size",
         "proof": "Proof",
         "compose": "Without an engine",
+        "stored": "In a registry",
     }
     parser.add_argument("part", nargs="*", help=f"what to measure, of {', '.join(parts)}; all where none is named")
     wanted = parser.parse_args().part or list(parts)
@@ -217,6 +219,7 @@ def main() -> None:
         measures = {
             "start": start, "build": lambda: build(lock, folder), "change": lambda: change(lock, folder), "size": size,
             "proof": proof.proof, "compose": lambda: composing.composing(lock, folder, docker),
+            "stored": lambda: stored.stored(folder),
         }  # fmt: skip
         sections = _sections()
         for name in wanted:

@@ -58,7 +58,14 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
     Raises Surroundings when mmdebstrap fails.
     """
     # its cleaning of apt makes folders that are apt's own user's, or root's where that user cannot get at TMPDIR
-    call = ["mmdebstrap", "--quiet", "--variant=minbase", "--skip=cleanup/apt", f"--include={','.join(packages)}"]
+    call = [
+        *_apart(),
+        "mmdebstrap",
+        "--quiet",
+        "--variant=minbase",
+        "--skip=cleanup/apt",
+        f"--include={','.join(packages)}",
+    ]
     call += [f"--customize-hook={hook}" for hook in (*hooks, *HOOKS)]
     call += _mirrored(site)
     environment = {
@@ -93,6 +100,14 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
         )  # fmt: skip
 
 
+def _apart() -> tuple[str, ...]:
+    """Mounts of its own: those that mmdebstrap makes for root are gone with it, also when it is killed outright.
+
+    /sys and /dev mounted in a folder that is thrown away later are nobody's wish. Whoever is not root has them anyway.
+    """
+    return ("unshare", "--mount", "--propagation", "slave") if os.getuid() == 0 else ()
+
+
 _RUNNING: list[subprocess.Popen[str]] = []
 _LOCK = threading.Lock()
 
@@ -106,7 +121,7 @@ def stop_all() -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """mmdebstrap unmounts and cleans on SIGINT; killed outright it would leave mounts."""
+    """mmdebstrap unmounts and cleans on SIGINT."""
     process.send_signal(signal.SIGINT)
     process.wait(60)
 

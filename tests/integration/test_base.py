@@ -56,6 +56,25 @@ def test_interrupted(room: Room, number: signal.Signals) -> None:
     assert room.leftovers() == []
 
 
+def test_killed_outright_while_it_has_mounts(room: Room) -> None:
+    process = room.start("base", "bootstrap", "--suite", "bookworm")
+    mark = f"{room.cache}/imagekit/tmp/{process.pid}-"
+    ends = time.monotonic() + PATIENCE
+    while not any(mark in _mounts(place) for place in Path("/proc").glob("[0-9]*/mounts")):
+        assert process.poll() is None and time.monotonic() < ends
+    assert mark not in Path("/proc/mounts").read_text()
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=PATIENCE)
+    gone(room, process.pid)
+
+
+def _mounts(place: Path) -> str:
+    try:
+        return place.read_text()
+    except OSError:  # it has ended
+        return ""
+
+
 def test_this_machines_own_apt_is_left_alone(room: Room) -> None:
     """mmdebstrap ends with an `apt-get update` that forgets its lists: without its configuration, those of this machine."""
 
