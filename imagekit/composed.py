@@ -13,8 +13,8 @@ from pathlib import Path
 
 from imagekit import amounts, bootstrap, compose, fetch, files, pipeline, record, scope, tag, wheels, without_engine
 from imagekit import report as reports
-from imagekit.compose import Wheel, outputs, room, source, system
-from imagekit.compose.outputs import Output
+from imagekit.compose import Wheel, room, source, system
+from imagekit.compose.outputs import Output, Outputs
 from imagekit.compose.system import System
 from imagekit.errors import NotProven
 from imagekit.lock.model import Lock, Package
@@ -45,17 +45,20 @@ class Done:
 def build(
     profile: Profile, lock: Lock, site: Site, wanted: Sequence[Output], say: Say, *, prove: bool, wish: runner.Wish
 ) -> Done:
-    """Compose, prove, write. Nothing is written of an image that is not proven. Raises NotProven, BuildFailed."""
+    """Compose, prove, write. An image that is not proven is not written. Raises NotProven, BuildFailed, Surroundings.
+
+    Layers of packages are on their way into a registry before: nothing points to them.
+    """
     started = time.monotonic()
     profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
     shelf = kept()
     shelf.trim(LIMIT)
     system.trim(shelf)
-    with pipeline.build_lock(profile_tag, say), shelf.in_use():
+    with pipeline.build_lock(profile_tag, say), shelf.in_use(), Outputs(wanted, site, shelf.folder, say) as places:
         context = pipeline.rendered(profile, lock, dialect="classic")
         base, rows = _inputs(context, lock, site, shelf, say)
         tag.check(lock, _told(rows, lock.resolution.python, shelf))
-        image = compose.compose(context, base, rows, shelf, site)
+        image = compose.compose(context, base, rows, shelf, site, made=places.layer)
         say(
             "compose",
             f"{len(image.layers)} layers, {amounts.size(image.size)}, {amounts.size(image.unpacked)} unpacked",
@@ -71,8 +74,7 @@ def build(
         elif known:
             say("prove", f"the very same image was proven on {known}; --fresh proves it again")
         new = new.model_copy(update={"proven": known or (pipeline.today() if report else "")})
-        for output in wanted:
-            outputs.write(image, output, names, site, say)
+        places.write(image, names)
         record.save(new)
     return Done(image, names, new, report, time.monotonic() - started)
 
@@ -139,7 +141,7 @@ def proven(image: Image, wish: runner.Wish, say: Say) -> reports.Report:
     for line in reports.summary(report):
         say("", line)
     if not report.proven:
-        details = [*reports.failures(report), "", "nothing was written"]
+        details = [*reports.failures(report), "", "no image was written"]
         raise NotProven("the image is not proven", details=details, hint="--no-test writes it as it is")
     return report
 

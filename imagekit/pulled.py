@@ -15,6 +15,7 @@ from imagekit.oci.folder import Folder
 from imagekit.oci.image import GZIP, Image, Stacked
 from imagekit.oci.kept import Kept
 from imagekit.oci.layer import Layer
+from imagekit.oci.places import Places
 from imagekit.oci.registry import Repository
 from imagekit.remote import Remote
 
@@ -31,6 +32,9 @@ def pulled(remote: Remote, shelf: Kept, say: Callable[[str, str], None], *, whol
     """
     remote.image(remote.name)
     layers = _layers(remote)
+    if isinstance(remote.there, Repository):
+        places = Places(shelf.folder / "places", remote.there.wire.host)
+        places.note(remote.there.name, [f"sha256:{layer.digest}" for layer, _ in layers])
     if whole and isinstance(remote.there, Repository):
         missing = sum(layer.size for layer, _ in layers if not shelf.holds(layer.digest, layer.size))
         if missing:

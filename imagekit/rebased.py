@@ -17,8 +17,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from imagekit import amounts, composed, inspection, pipeline, record, tag
-from imagekit.compose import outputs, system
-from imagekit.compose.outputs import Output
+from imagekit.compose import system
+from imagekit.compose.outputs import Output, Outputs
 from imagekit.errors import UsageError
 from imagekit.lock.model import Lock, Package
 from imagekit.locking import Say
@@ -99,8 +99,8 @@ def rebase(
         report = composed.proven(image, replace(wish, scope=entry.scope), say) if prove else None
         if not prove:
             say("prove", "not run (--no-test)")
-        for output in wanted or [_same_place(remote)]:
-            outputs.write(image, output, names, site, say)
+        with Outputs(wanted or [_same_place(remote)], site, shelf.folder, say) as places:
+            places.write(image, names)
         record.save(entry.model_copy(update={"proven": pipeline.today() if report else ""}))
     return Done(image, changed, (*names.moving, names.immutable), drift, report, time.monotonic() - started)
 
@@ -131,8 +131,7 @@ def _is_there(remote: Remote, output: Output) -> bool:
     """Whether what the image consists of is where it goes to."""
     if output.kind != "registry" or remote.told.startswith(LAYOUT):
         return False
-    place = references.parse(output.place)
-    return f"{place.host}/{place.repository}" == _same_place(remote).place
+    return references.parse(output.place).place == _same_place(remote).place
 
 
 def _known(old: Image) -> dict[str, str]:

@@ -12,6 +12,7 @@ from imagekit.oci.image import Configuration, Image, Stacked
 from imagekit.oci.layer import Layer
 from imagekit.oci.push import push
 from imagekit.oci.registry import Repository
+from imagekit.oci.sending import Sending
 from imagekit.oci.wire import Wire
 
 
@@ -33,5 +34,5 @@ def made(folder: Path, *contents: bytes) -> Image:
 def pushed(folder: Path, there: Registry) -> Image:
     """An image of two layers, in the registry as ml/pytorch:a."""
     found = made(folder, b"one", b"two")
-    push(found, target(there), ["a"])
+    push(found, Sending(target(there)), ["a"])
     return found

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +72,11 @@ class Slot:
         return f"imagekit: {'bytecode of ' if self.bytecode else ''}{names}{more}"
 
 
-def compose(context: Context, base: System, wheels: Sequence[Wheel], shelf: Kept, site: Site) -> Image:
-    """`site`: for what the steps of overlays fetch.
+def compose(
+    context: Context, base: System, wheels: Sequence[Wheel], shelf: Kept, site: Site, *,
+    made: Callable[[Stacked], None] = lambda _: None,
+) -> Image:  # fmt: skip
+    """`site`: for what the steps of overlays fetch; `made`: is told of each layer of packages when it is there.
 
     Raises BuildFailed for wheels that cannot be installed together, Surroundings where something is missing here.
     """
@@ -82,16 +85,26 @@ def compose(context: Context, base: System, wheels: Sequence[Wheel], shelf: Kept
     compiler = Compiler(base, lock.resolution.python, shelf)
     ordered = slots(wheels, max(stack.MOST - len(base.layers) - 2, stack.SHARED + COMPANIONS + 1))
     largest_first = sorted(ordered, key=lambda slot: (slot.bytecode, -sum(wheel.size for wheel in slot.wheels)))
+    for below in base.layers:
+        made(below)
+
+    def one_of(slot: Slot) -> Stacked | None:
+        layer, path = _made(slot, files, compiler, shelf)
+        if not layer.files:
+            return None
+        found = Stacked(layer, path, slot.told)
+        made(found)
+        return found
+
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        futures = {slot: pool.submit(_made, slot, files, compiler, shelf) for slot in largest_first}
+        futures = {slot: pool.submit(one_of, slot) for slot in largest_first}
         try:
-            made = [(slot, futures[slot].result()) for slot in ordered]
+            middle = [one for slot in ordered if (one := futures[slot].result())]
         except BaseException:  # Ctrl-C reaches this thread only
             shelf.stop.set()
             room.stop_all()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    middle = [Stacked(*found, slot.told) for slot, found in made if found[0].files]
     top = Stacked(*own.layer_of(context, shelf), "imagekit: its own files")
     layers, set_up = (*base.layers, *middle, top), own.configuration(lock, base.env, base.labels)
     if lock.resolution.steps:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from imagekit import amounts, remote, scratch
 from imagekit.errors import Surroundings, UsageError
 from imagekit.oci import layout, push
 from imagekit.oci import reference as references
-from imagekit.oci.image import Image
+from imagekit.oci.image import Image, Stacked
+from imagekit.oci.places import Places
 from imagekit.oci.reference import Reference
+from imagekit.oci.sending import Sending
 from imagekit.site import Site
 from imagekit.tag import Names
 
@@ -39,19 +42,55 @@ def parse(text: str) -> Output:
     return Output(kind, place)
 
 
-def write(image: Image, output: Output, names: Names, site: Site, say: Callable[[str, str], None]) -> None:
-    """Raises Surroundings where it cannot be written."""
-    tags = [*names.moving, names.immutable]
-    if output.kind == "oci":
-        layout.write(image, Path(output.place), [name.rpartition(":")[2] for name in tags])
-        say("output", f"oci:{output.place}  {image.digest}")
-    elif output.kind == "archive":
-        layout.archive(image, Path(output.place), tags)
-        say("output", f"archive:{output.place}  {amounts.size(Path(output.place).stat().st_size)}")
-    elif output.kind == "registry":
-        _push(image, references.parse(output.place), names, site, say)
-    else:
-        _load(image, tags, say)
+class Outputs:
+    """Where an image goes, from before it is made: registries take layers as soon as these are there.
+
+    While it lasts; then what is on its way is given up. Raises Surroundings where something cannot be written.
+    """
+
+    def __init__(self, wanted: Sequence[Output], site: Site, folder: Path, say: Callable[[str, str], None]) -> None:
+        """`folder`: of the layer cache."""
+        self._wanted, self._say = wanted, say
+        self._sending: dict[str, Sending] = {}
+        """By repository, with its host."""
+        self._places: dict[str, Places] = {}
+        for output in wanted:
+            target = references.parse(output.place) if output.kind == "registry" else None
+            if target and target.place not in self._sending:
+                there = remote.repository(target, site)
+                places = self._places.setdefault(target.host, Places(folder / "places", there.wire.host))
+                mount_from = functools.partial(places.having, besides=target.repository)
+                self._sending[target.place] = Sending(there, mount_from=mount_from)
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sending in self._sending.values():
+            sending.give_up()
+
+    def layer(self, one: Stacked) -> None:
+        """A layer that will be in the image, unless something goes wrong until then."""
+        for sending in self._sending.values():
+            sending.layer(one)
+
+    def write(self, image: Image, names: Names) -> None:
+        """The image, wherever it is wanted."""
+        tags = [*names.moving, names.immutable]
+        for output in self._wanted:
+            if output.kind == "oci":
+                layout.write(image, Path(output.place), [name.rpartition(":")[2] for name in tags])
+                self._say("output", f"oci:{output.place}  {image.digest}")
+            elif output.kind == "archive":
+                layout.archive(image, Path(output.place), tags)
+                self._say("output", f"archive:{output.place}  {amounts.size(Path(output.place).stat().st_size)}")
+            elif output.kind == "registry":
+                target = references.parse(output.place)
+                _push(image, target, self._sending[target.place], names, self._say)
+                blobs = [image.id, *(f"sha256:{one.layer.digest}" for one in image.layers)]
+                self._places[target.host].note(target.repository, blobs)
+            else:
+                _load(image, tags, self._say)
 
 
 def _load(image: Image, tags: list[str], say: Callable[[str, str], None]) -> None:
@@ -77,16 +116,16 @@ def _load(image: Image, tags: list[str], say: Callable[[str, str], None]) -> Non
         say("tag" if name == tags[0] else "", name)
 
 
-def _push(image: Image, target: Reference, names: Names, site: Site, say: Callable[[str, str], None]) -> None:
+def _push(image: Image, target: Reference, sending: Sending, names: Names, say: Callable[[str, str], None]) -> None:
     """Under the tag of the reference, else under those of the image: the one that never moves first."""
     own = [name.rpartition(":")[2] for name in (names.immutable, *names.moving)]
     tags = [target.tag] if target.tag else own
-    there = remote.repository(target, site)
-    if not target.tag and there.digest_of(own[0]) not in ("", image.digest):
+    if not target.tag and sending.target.digest_of(own[0]) not in ("", image.digest):
         tags = own[1:]  # the same plan gave other bytes before: that name never moves
         say("push", f"{target.repository}:{own[0]} is another image of the same plan, and stays")
-    done = push.push(image, there, tags, progress=lambda sent, of: say("~", f"push {sent * 100 // max(of, 1)}%"))
-    told = f"{amounts.size(done.bytes)} sent" + (f", {done.there + done.mounted} blobs there" if done.there else "")
+    done = push.push(image, sending, tags, progress=lambda sent, of: say("~", f"push {sent * 100 // max(of, 1)}%"))
+    known = done.there + done.mounted
+    told = f"{amounts.size(done.bytes)} sent" + (f", {known} blobs there" if known else "")
     say("push", f"{target.host}/{target.repository}@{image.digest[:19]}  {told}")
     for tag in tags:
         say("", f"{target.host}/{target.repository}:{tag}")

@@ -28,9 +28,14 @@ class Reference:
     digest: str = ""
     """sha256:..."""
 
+    @property
+    def place(self) -> str:
+        """The repository, with its host."""
+        return f"{self.host}/{self.repository}"
+
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""
-        return f"{self.host}/{self.repository}{tag}{f'@{self.digest}' if self.digest else ''}"
+        return f"{self.place}{tag}{f'@{self.digest}' if self.digest else ''}"
 
 
 def parse(text: str) -> Reference:

@@ -188,6 +188,8 @@ def test_a_registry_gets_what_it_lacks_and_engines_run_it(
         assert first.stdout == done.stdout and "the very same image was proven" in first.stderr
         again = room.good("build", "tiny", "--engine", "compose", "--output", f"registry:{name}")
         assert f" 0 B sent, {len(layers) + 1} blobs there" in again.stderr
+        beside = room.good("build", "tiny", "--engine", "compose", "--output", f"registry:{host}/ml/other")
+        assert f" 0 B sent, {len(layers) + 1} blobs there" in beside.stderr, "taken over from the first repository"
         said = room.good("inspect", "--remote", f"{name}:2.4.1-cuda12.1-tiny", "--json").stdout
         found = json.loads(said)
         assert found["ours"] and found["labels"]["profile"] == "tiny" and "six" in found["packages"]
@@ -340,11 +342,14 @@ def test_interrupted_while_the_system_is_made_beside(
     assert number == signal.SIGKILL or not list((tmp_path / "cache/imagekit/tmp").iterdir())
 
 
-def test_an_image_that_is_not_proven_is_not_written(composed: Composed) -> None:
+def test_an_image_that_is_not_proven_is_not_written(composed: Composed, tmp_path: Path) -> None:
     room, _ = composed
     path, _ = room.profile("env: {LANG: C}\n")
-    done = room.run("build", path, "--engine", "compose", "--output", "oci:bad")
-    assert done.returncode == 5 and "LANG=C is not UTF-8" in done.stderr and "nothing was written" in done.stderr
+    with registries.served(tmp_path / "registry") as host:
+        outputs = ("--output", "oci:bad", "--output", f"registry:{host}/ml/pytorch")
+        done = room.run("build", path, "--engine", "compose", *outputs)
+    assert not [place for place in tmp_path.rglob("_manifests/*/*") if place.name != "sha256"]
+    assert done.returncode == 5 and "LANG=C is not UTF-8" in done.stderr and "no image was written" in done.stderr
     assert not (room.folder / "bad").exists() and room.leftovers() == []
 
 

@@ -25,6 +25,7 @@ from imagekit.oci.image import Image, descriptor, restacked
 from imagekit.oci.kept import Kept
 from imagekit.oci.layer import Layer
 from imagekit.oci.push import push
+from imagekit.oci.sending import Sending
 
 TAG = "2.4.1-cuda12.1-tiny"
 RECORD = "./opt/imagekit/record/system.txt"
@@ -97,7 +98,7 @@ def test_the_newest_packages_under_the_same_wheels(made: Made) -> None:
 def test_in_a_registry_the_system_alone_is_sent(made: Made, tmp_path: Path) -> None:
     with registries.served(tmp_path / "registry") as host:
         name = reference.parse(f"{host}/ml/pytorch:{TAG}")
-        push(made.old, connect.to(name), [TAG])
+        push(made.old, Sending(connect.to(name)), [TAG])
         before = {path.parent.name for path in (tmp_path / "registry").rglob("data")}
         done = made.room.good("rebase", f"registry:{name}", "--no-test")
         assert done.stdout.strip() == made.digest

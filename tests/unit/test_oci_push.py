@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from small_images import made, target
 from imagekit.errors import Surroundings
 from imagekit.oci import challenge, registry
 from imagekit.oci.image import Image
+from imagekit.oci.places import Places
 from imagekit.oci.push import push
 from imagekit.oci.registry import Repository
+from imagekit.oci.sending import Sending
 from imagekit.oci.wire import Wire
 
 
@@ -32,7 +35,7 @@ def small(tmp_path: Path) -> Image:
 
 def test_everything_is_sent_once_and_the_tag_comes_last(there: Registry, small: Image) -> None:
     told: list[tuple[int, int]] = []
-    done = push(small, target(there), ["1-cuda", "latest"], progress=lambda *numbers: told.append(numbers))
+    done = push(small, Sending(target(there)), ["1-cuda", "latest"], progress=lambda *numbers: told.append(numbers))
     assert len(done.blobs) == 4 and there.whole("ml/pytorch", "1-cuda") and there.whole("ml/pytorch", "latest")
     assert told[-1] == (done.bytes, done.bytes) and done.bytes == small.size + len(small.config)
     manifests = [
@@ -44,19 +47,19 @@ def test_everything_is_sent_once_and_the_tag_comes_last(there: Registry, small: 
 
 
 def test_what_is_there_is_not_sent(there: Registry, small: Image, tmp_path: Path) -> None:
-    push(small, target(there), ["a"])
+    push(small, Sending(target(there)), ["a"])
     newer = made(tmp_path / "newer", b"one" * 1000, b"two" * 5, b"", b"one layer more")
     before = len(there.asked)
-    done = push(newer, target(there), ["a"])
+    done = push(newer, Sending(target(there)), ["a"])
     assert len(done.blobs) == 2 and done.there == 3  # the layer and the config
     assert sum(asked.method == "PUT" and "/uploads/" in asked.path for asked in there.asked[before:]) == 2
 
 
 @pytest.mark.parametrize(("answer", "mounted"), [(201, 4), (202, 0), (405, 0), (404, 0)])
 def test_what_another_repository_has_is_mounted(there: Registry, small: Image, answer: int, mounted: int) -> None:
-    push(small, target(there, "ml/other"), [])
+    push(small, Sending(target(there, "ml/other")), [])
     there.mounts = answer
-    done = push(small, target(there), ["a"], mount_from=["ml/empty", "ml/other"])
+    done = push(small, Sending(target(there), mount_from=lambda _: ["ml/empty", "ml/other"]), ["a"])
     assert done.mounted == mounted and len(done.blobs) == 4 - mounted and there.whole("ml/pytorch", "a")
     assert there.uploads == {}, "uploads that a mount began are given up"
 
@@ -79,11 +82,76 @@ def test_one_fault_at_any_request(small: Image, fault: Fault) -> None:
             Registry(fault=lambda asked, n=number: fault if asked.number == n else None, token=fault.kind == "expired")
         ) as there:
             try:
-                push(small, target(there), ["a"])
+                push(small, Sending(target(there)), ["a"])
                 assert there.tags["ml/pytorch"]["a"] == small.digest
             except Surroundings as error:
                 assert fault.kind == "wrong digest", (number, error)
             assert there.whole("ml/pytorch", "a"), number
+
+
+def test_layers_go_while_others_are_still_made(there: Registry, small: Image) -> None:
+    sending = Sending(target(there))
+    for one in small.layers[:2]:
+        sending.layer(one)
+        sending.layer(one)  # each is sent once
+    assert there.tags == {}, "nothing points to them"
+    done = push(small, sending, ["a"])
+    assert len(done.blobs) == 4 and done.there == 0 and there.whole("ml/pytorch", "a")
+    assert sum(asked.method == "HEAD" and "/blobs/" in asked.path for asked in there.asked) == 4
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.kind != "expired"], ids=lambda fault: fault.kind)
+def test_one_fault_at_any_request_of_layers_that_go_ahead(small: Image, fault: Fault) -> None:
+    for number in range(6):
+        with served(Registry(fault=lambda asked, n=number: fault if asked.number == n else None)) as there:
+            sending = Sending(target(there))
+            try:
+                for one in small.layers:
+                    sending.layer(one)
+                push(small, sending, ["a"])
+                assert there.tags["ml/pytorch"]["a"] == small.digest
+            except Surroundings as error:
+                assert fault.kind == "wrong digest", (number, error)
+                sending.give_up()
+            assert there.whole("ml/pytorch", "a"), number
+
+
+def test_what_went_wrong_ahead_ends_the_build_and_not_only_the_push(small: Image) -> None:
+    with served(Registry(fault=lambda asked: Fault("status", 403))) as there:
+        sending = Sending(target(there))
+        ends = time.monotonic() + 30
+        with pytest.raises(Surroundings, match="403|denied|allow"):
+            while time.monotonic() < ends:
+                for one in small.layers:
+                    sending.layer(one)
+        sending.give_up()
+
+
+def test_given_up_nothing_is_on_its_way(there: Registry, small: Image) -> None:
+    sending = Sending(target(there))
+    sending.layer(small.layers[0])
+    sending.give_up()
+    asked = len(there.asked)
+    with pytest.raises(Surroundings):
+        sending.layer(small.layers[1])
+    time.sleep(0.2)
+    assert len(there.asked) == asked and there.tags == {}
+
+
+def test_where_a_blob_went_is_remembered(tmp_path: Path) -> None:
+    places = Places(tmp_path, "registry.example")
+    places.note("ml/a", ["sha256:1", "sha256:2"])
+    places.note("ml/b", ["sha256:2"])
+    places.note("ml/b", ["sha256:3"])
+    again = Places(tmp_path, "registry.example")
+    assert again.having("sha256:1", besides="ml/c") == ["ml/a"] and again.having("sha256:1", besides="ml/a") == []
+    assert sorted(again.having("sha256:2", besides="")) == ["ml/a", "ml/b"]
+    assert again.having("sha256:3", besides="") == ["ml/b"]
+    assert Places(tmp_path, "other.example").having("sha256:1", besides="") == []
+    for path in tmp_path.rglob("*.json"):
+        path.write_text('{"repository": 1, "blobs": 2}')
+    assert Places(tmp_path, "registry.example").having("sha256:1", besides="") == []
+    places.note("ml/a", ["sha256:1"])
 
 
 @pytest.mark.parametrize(
@@ -94,14 +162,14 @@ def test_a_fault_that_stays(small: Image, fault: Fault) -> None:
     for number in range(0, REQUESTS, 4):
         with served(Registry(fault=lambda asked, n=number: fault if asked.number >= n else None)) as there:
             try:
-                push(small, target(there), ["a"])
+                push(small, Sending(target(there)), ["a"])
             except Surroundings as error:
                 assert "\n" not in error.message and len(str(error)) < 600
             assert there.whole("ml/pytorch", "a"), number
 
 
 def test_a_push_has_at_least_the_requests_that_are_tried(there: Registry, small: Image) -> None:
-    push(small, target(there), ["a"])
+    push(small, Sending(target(there)), ["a"])
     assert len(there.asked) >= REQUESTS
 
 
@@ -122,7 +190,7 @@ def test_many_pushes_with_many_faults(tmp_path: Path) -> None:
             contents = [chance.randbytes(chance.randrange(3000)) for _ in range(chance.randrange(1, 5))]
             one = made(tmp_path / str(number), *contents)
             try:
-                push(one, target(there), [f"t{number}"])
+                push(one, Sending(target(there)), [f"t{number}"])
                 fine += 1
                 assert there.tags["ml/pytorch"][f"t{number}"] == one.digest
             except Surroundings:
@@ -142,7 +210,7 @@ def test_a_large_blob_goes_on_where_it_broke(in_pieces: None, tmp_path: Path, ki
     one = made(tmp_path / "image", bytes(range(256)) * 20)
     for number in range(14):
         with served(Registry(fault=lambda a, n=number: Fault(kind, 503) if a.number == n else None)) as there:
-            push(one, target(there), ["a"])
+            push(one, Sending(target(there)), ["a"])
             assert there.tags["ml/pytorch"]["a"] == one.digest and there.whole("ml/pytorch", "a")
             sent = sum(int(a.headers.get("Content-Length") or 0) for a in there.asked if a.method == "PATCH")
             assert sent <= 256 * 20 + 2 * 700, "at most a piece or two is sent again"
@@ -152,7 +220,7 @@ def test_the_login_is_asked_for_once_and_a_token_for_each_scope(small: Image) ->
     with served(Registry(token=True)) as there:
         logins: list[str] = []
         mine = Wire(there.address, plain=True, find_login=lambda host: logins.append(host), wait=lambda _: None)  # type: ignore[func-returns-value]
-        push(small, Repository(mine, "ml/pytorch"), ["a"])
+        push(small, Sending(Repository(mine, "ml/pytorch")), ["a"])
         assert logins == [there.address]
         scopes = {asked.path.partition("scope=")[2] for asked in there.asked if asked.path.startswith("/token")}
         assert scopes == {"repository%3Aml%2Fpytorch%3Apull", "repository%3Aml%2Fpytorch%3Apull%2Cpush"}
@@ -165,7 +233,7 @@ def test_the_login_is_asked_for_once_and_a_token_for_each_scope(small: Image) ->
 def test_an_upload_goes_to_no_other_host(there: Registry, small: Image, location: str, says: str) -> None:
     there.fault = lambda a: Fault("status", 202, (("Location", location),)) if a.method == "POST" else None
     with pytest.raises(Surroundings, match=says):
-        push(small, target(there), ["a"])
+        push(small, Sending(target(there)), ["a"])
     assert there.tags.get("ml/pytorch", {}) == {}
 
 
