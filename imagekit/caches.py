@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.errors import UsageError
-from imagekit.files import sha256
+from imagekit.files import sha256, write
 from imagekit.oci.kept import kept
 from imagekit.scratch import cache
 
@@ -61,21 +61,24 @@ def amount(text: str) -> int:
     return int(float(match[1]) * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}[match[2]])
 
 
+GB = 10**9
+
+
 def prune(limit: int) -> int:
     """Remove what was used longest ago of wheels, layers and roots until they take at most `limit`; the bytes removed.
 
-    All stay while a build without an engine uses them.
+    A layer that nothing stands for any more goes in any case. All stay while a build without an engine uses them.
     """
+    if not cache().is_dir():
+        return 0
     shelf = kept()
     entries = sorted((e for kind in ("wheels", "layers", "roots") for e in _entries(kind)), key=lambda e: e.used)
     left, removed = sum(entry.size for entry in entries), 0
     with contextlib.ExitStack() as stack:
         free = stack.enter_context(shelf.alone())
         for entry in entries:
-            if left - removed <= limit:
+            if not free or (entry.used and left - removed <= limit):
                 break
-            if not free:
-                continue
             if entry.kind == "wheels":
                 shutil.rmtree(entry.path.parent, ignore_errors=True)
             elif entry.kind == "roots":
@@ -104,7 +107,8 @@ def _entries(kind: str) -> Iterator[Entry]:
             yield Entry(kind, blob, blob.stat().st_size, used.get(blob.name, 0.0))
     elif kind == "roots":
         for root in (top / "layers/roots").glob("*"):
-            yield Entry(kind, root, _size(root), root.stat().st_mtime)
+            if root.is_dir():
+                yield Entry(kind, root, _noted(root), root.stat().st_mtime)
     else:
         pattern = {"wheels": "*/*/*", "logs": "*.log"}.get(kind)
         if pattern:
@@ -114,6 +118,17 @@ def _entries(kind: str) -> Iterator[Entry]:
                 yield Entry(kind, path, path.stat().st_size, path.stat().st_mtime)
         elif (top / kind).is_dir():
             yield Entry(kind, top / kind, _size(top / kind), (top / kind).stat().st_mtime)
+
+
+def _noted(root: Path) -> int:
+    """The size of an unpacked system, which never changes: to count one takes half a second."""
+    note = root.with_name(f"{root.name}.size")
+    try:
+        return int(note.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        size = _size(root)
+        write(note, str(size).encode())
+        return size
 
 
 def _size(folder: Path) -> int:

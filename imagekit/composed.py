@@ -11,7 +11,20 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit import amounts, bootstrap, compose, fetch, files, pipeline, record, scope, tag, wheels, without_engine
+from imagekit import (
+    amounts,
+    bootstrap,
+    caches,
+    compose,
+    fetch,
+    files,
+    pipeline,
+    record,
+    scope,
+    tag,
+    wheels,
+    without_engine,
+)
 from imagekit import report as reports
 from imagekit.compose import Wheel, room, source, system
 from imagekit.compose.outputs import Output, Outputs
@@ -21,7 +34,7 @@ from imagekit.lock.model import Lock, Package
 from imagekit.locking import Say
 from imagekit.oci.archive import content, members
 from imagekit.oci.image import Image
-from imagekit.oci.kept import LIMIT, Kept, kept
+from imagekit.oci.kept import Kept, kept
 from imagekit.plan import group_of
 from imagekit.profile import Profile
 from imagekit.proof import runner
@@ -52,7 +65,7 @@ def build(
     started = time.monotonic()
     profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
     shelf = kept()
-    shelf.trim(LIMIT)
+    caches.prune(site.settings.build.cache_gb * caches.GB)
     system.trim(shelf)
     with pipeline.build_lock(profile_tag, say), shelf.in_use(), Outputs(wanted, site, shelf.folder, say) as places:
         context = pipeline.rendered(profile, lock, dialect="classic")
@@ -101,7 +114,6 @@ def _inputs(context: Context, lock: Lock, site: Site, shelf: Kept, say: Say) -> 
 def _wheels(context: Context, lock: Lock, site: Site, around: Callable[[Package], System], say: Say) -> list[Wheel]:
     """Every wheel of the image as a file: from the store, fetched, made, or built from its source in `around` it."""
     store = wheels.store()
-    store.trim()
 
     def fetched(folder: str) -> dict[str, Path]:
         here = {path: package for path, package in context.wheels.items() if path.startswith(f"{folder}/")}
@@ -110,15 +122,15 @@ def _wheels(context: Context, lock: Lock, site: Site, around: Callable[[Package]
         return {path: store.path(package.file, package.sha256) for path, package in placed.items()}
 
     fetched("wheels")
-    found = []
+    found, wins = [], lock.resolution.wins
     for package in lock.packages:
         path, digest = store.path(package.file, package.sha256), package.sha256
         if package.kind == "sdist":
             path, digest = source.wheel(context, lock, package, around(package), store, say, fetched)
         elif package.kind == "standin":
-            content = context.files[f"wheels/{group_of(package)}/{package.file}"].content
+            content = context.files[f"wheels/{group_of(package, wins)}/{package.file}"].content
             store.fill(package.file, digest, lambda out, content=content: out.write(content))  # type: ignore[misc]
-        found.append(Wheel(package.name, package.version, group_of(package), digest, path))
+        found.append(Wheel(package.name, package.version, group_of(package, wins), digest, path))
     return found
 
 

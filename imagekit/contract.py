@@ -109,9 +109,10 @@ def _not_for(features: tuple[str, ...]) -> list[str]:
 def _image_lock(lock: Lock) -> bytes:
     """The lock as it is, and for each package what the proof asks: its group, whether it has files of its own."""
     raw = json.loads(dump(lock))
-    for entry, package in zip(raw["packages"], lock.packages, strict=True):
-        entry |= {"group": group_of(package), "standin": package.kind == "standin", "source": package.kind == "sdist"}
     r = lock.resolution
+    for entry, package in zip(raw["packages"], lock.packages, strict=True):
+        entry |= {"group": group_of(package, r.wins)}
+        entry |= {"standin": package.kind == "standin", "source": package.kind == "sdist"}
     raw |= {"torch": r.torch, "cuda": r.cuda, "variant": r.variant, "python": r.python, "replace": r.replace}
     return (json.dumps(raw, indent=1, sort_keys=True) + "\n").encode()
 

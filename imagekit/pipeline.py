@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from imagekit import amounts, foundation, locking, own_files, render, resources, scratch, wheels
+from imagekit import amounts, caches, foundation, locking, own_files, render, resources, scratch, wheels
 from imagekit import site as sites
 from imagekit.compat import fleet as fleets
 from imagekit.compat import spelling
@@ -105,8 +105,8 @@ def rendered(profile: Profile, lock: Lock, *, dialect: str = "buildkit", link: b
 
 def write_context(context: render.Context, folder: Path, lock: Lock, site: Site, say: Say = lambda *_: None) -> None:
     """A self-contained build context; files that no plain `docker build` could fetch are put into it."""
+    caches.prune(site.settings.build.cache_gb * caches.GB)
     the_store = wheels.store()
-    the_store.trim()
     if context.wheels or context.tools:
         from imagekit import fetch  # requests, which no other stage needs
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from imagekit.lock.model import Lock, Package
@@ -18,8 +19,9 @@ LAYER_FORMAT = 1
 HEAVY = 3_000_000
 """Bytes of a wheel from which it goes with the heavy libraries rather than with the rest."""
 
-GROUPS = ("cuda", "torch", "heavy", "rest")
-"""Wheel groups, by rate of change: CUDA libraries, torch and what is built with it, large libraries, all others."""
+GROUPS = ("cuda", "torch", "heavy", "rest", "wins")
+"""Wheel groups, by rate of change: CUDA libraries, torch and what is built with it, large libraries, all others; and
+above them those whose files are to stand over others'."""
 
 _TORCH = {"torch", "torchvision", "torchaudio", "triton", "torchcodec", "xformers"}
 _CUDA = ("nvidia-", "cuda-")
@@ -57,14 +59,17 @@ class Plan:
         return _key([unit.key for unit in self.units])
 
     def packages(self, group: str) -> tuple[Package, ...]:
-        return tuple(package for package in self.lock.packages if group_of(package) == group)
+        return tuple(package for package in self.lock.packages if group_of(package, self.lock.resolution.wins) == group)
 
 
-def group_of(package: Package) -> str:
+def group_of(package: Package, wins: Collection[str]) -> str:
+    """`wins`: of the resolution."""
     if package.name in _TORCH:
         return "torch"
     if package.name.startswith(_CUDA):
         return "cuda"
+    if package.name in wins:
+        return "wins"
     if package.kind == "wheel" and package.size >= HEAVY:
         return "heavy"
     return "rest"
@@ -80,7 +85,7 @@ def plan(lock: Lock, files: dict[str, str]) -> Plan:
     units = [Unit("system", f"{resolution.os}, {len(apt)} packages", "system", _key(foundation), 0)]
     for group in GROUPS:
         for package in lock.packages:
-            if group_of(package) == group:
+            if group_of(package, resolution.wins) == group:
                 recipe: list[object] = [tool.model_dump() for tool in lock.build_requires.get(package.name, ())]
                 recipe += [build.model_dump() for build in resolution.builds if build.package == package.name]
                 recipe += [package.version] if package.git else []  # what the stage tells the build

@@ -25,6 +25,7 @@ from imagekit.profile_fields import (
     EnvName,
     LabelName,
     Line,
+    PackageName,
     Pep508,
     Source,
     Target,
@@ -69,8 +70,10 @@ class Profile(_Model):
     """Package -> the git repository that it is built from. It needs no line in `packages`."""
     replace: dict[str, str] = Field(default_factory=dict)
     """A: B. A is left out of the resolution, B is installed, a file-less A stands in for it."""
+    wins: list[PackageName] = Field(default_factory=list)
+    """Packages whose files stay where others bring different ones of the same name."""
     remove: list[str] = Field(default_factory=list)
-    """Names taken out of packages, sources, apt, features and replace of this file and its parents."""
+    """Names taken out of packages, sources, apt, features, wins and replace of this file and its parents."""
     apt: list[AptName] = Field(default_factory=list)
     """Distribution packages."""
     features: list[str] = Field(default_factory=list)
@@ -230,7 +233,7 @@ def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     gone = {canonicalize_name(name) for name in child.get("remove", [])}
-    for key in ("packages", "apt", "features"):
+    for key in ("packages", "apt", "features", "wins"):
         merged[key] = [entry for entry in merged.get(key, []) if _name(entry) not in gone]
     merged["sources"] = {n: v for n, v in merged["sources"].items() if canonicalize_name(n) not in gone}
     merged["replace"] = {a: b for a, b in merged.get("replace", {}).items() if canonicalize_name(b) not in gone}

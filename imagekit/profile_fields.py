@@ -70,6 +70,7 @@ Line = Annotated[str, AfterValidator(one_line)]
 Source = Annotated[str, AfterValidator(_source)]
 Target = Annotated[str, AfterValidator(_target)]
 BaseName = Annotated[str, matching(BASE, "a base: write distro:bookworm, image:debian:bookworm-slim or cuda:devel")]
+PackageName = Annotated[str, matching(r"(?i:[a-z0-9]|[a-z0-9][a-z0-9._-]*[a-z0-9])", "the name of a package")]
 Pep508 = Annotated[str, AfterValidator(_requirement)]
 
 

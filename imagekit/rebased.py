@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from imagekit import amounts, composed, inspection, pipeline, record, tag
+from imagekit import amounts, caches, composed, inspection, pipeline, record, tag
 from imagekit.compose import system
 from imagekit.compose.outputs import Output, Outputs
 from imagekit.errors import UsageError
@@ -24,7 +24,7 @@ from imagekit.lock.model import Lock, Package
 from imagekit.locking import Say
 from imagekit.oci import reference as references
 from imagekit.oci.image import Image, restacked
-from imagekit.oci.kept import LIMIT, kept
+from imagekit.oci.kept import kept
 from imagekit.proof import runner
 from imagekit.pulled import pulled
 from imagekit.remote import LAYOUT, Remote, in_layout
@@ -57,7 +57,7 @@ def rebase(
     """
     started = time.monotonic()
     shelf = kept()
-    shelf.trim(LIMIT)
+    caches.prune(site.settings.build.cache_gb * caches.GB)
     lock = lock_of(remote)
     r = lock.resolution
     if base and base != f"{r.base.kind}:{r.base.name}":

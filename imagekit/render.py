@@ -30,6 +30,7 @@ ABOUT = {
     "torch": "torch and what is built against it: changes with torch only.",
     "heavy": "Large libraries.",
     "rest": "Everything else: small, and what changes most often.",
+    "wins": "What stands over other packages where both bring a file of one name.",
 }
 
 
@@ -79,8 +80,8 @@ def context(lock: Lock, *, dialect: str = "buildkit", link: bool = True, own: di
             if package.git:
                 wheels[f"sources/{package.name}/{package.file}"] = package
             beside = [
-                row for row in lock.beside(package.name)
-                if row.kind == "wheel" and group_of(row) not in ("cuda", "torch")  # those are there as layers
+                row for row in lock.beside(package.name)  # without those that are there as layers
+                if row.kind == "wheel" and group_of(row, lock.resolution.wins) not in ("cuda", "torch")
             ]  # fmt: skip
             pinned = "".join(f"{row.name}=={row.version} --hash=sha256:{row.sha256}\n" for row in beside)
             requires = _requirements(lock.build_requires[package.name]) + pinned + _pip(lock)
@@ -198,7 +199,7 @@ def _dockerfile(the_plan: Plan, dialect: str, link: bool, own: list[str]) -> str
             "about": ABOUT[group],
             "bytecode": group != "cuda",
             "sources": [
-                {"package": package, "build": build} for package, build in sources if group_of(package) == group
+                {"package": package, "build": build} for package, build in sources if group_of(package, r.wins) == group
             ],
         }
         for group in the_plan.groups

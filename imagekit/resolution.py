@@ -125,6 +125,8 @@ class Resolution(_Model):
     wants: tuple[Want, ...]
     constraints: tuple[Want, ...] = ()
     replace: dict[str, str] = Field(default_factory=dict)
+    wins: tuple[str, ...] = ()
+    """Packages whose files stay where others bring different ones of the same name."""
     builds: tuple[SourceBuild, ...] = ()
     sources: tuple[GitSource, ...] = ()
     apt: tuple[str, ...] = ()

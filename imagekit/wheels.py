@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +15,6 @@ from typing import IO
 
 from imagekit import scratch
 from imagekit.errors import Surroundings
-
-LIMIT = 40 * 1024**3
-"""Bytes that the store may hold; the files used longest ago go first."""
 
 
 class Store:
@@ -61,18 +57,6 @@ class Store:
     def find(self, sha256: str) -> Path | None:
         """The file of that hash, whatever it is called."""
         return next(iter(sorted((self.folder / sha256[:2] / sha256).glob("*.[wtz]*"))), None)
-
-    def trim(self, limit: int = LIMIT) -> int:
-        """Remove what was used longest ago until the store holds at most `limit` bytes; the bytes removed."""
-        files = sorted((f for f in self.folder.glob("*/*/*") if f.is_file()), key=lambda f: f.stat().st_mtime)
-        total = sum(f.stat().st_size for f in files)
-        removed = 0
-        for file in files:
-            if total - removed <= limit:
-                break
-            removed += file.stat().st_size
-            shutil.rmtree(file.parent, ignore_errors=True)
-        return removed
 
 
 def _verify(file: str, sha256: str, content: IO[bytes]) -> None:

@@ -31,12 +31,14 @@ def command(context: click.Context, as_json: bool) -> None:
 
 
 @command.command("prune")
-@click.option("--to", "limit", default="40GB", metavar="SIZE", help="What may stay.  [default: 40GB]")
-def prune(limit: str) -> None:
+@click.option("--to", "limit", metavar="SIZE", help="What may stay; default: build.cache_gb of the site.")
+@click.option("--site", metavar="FILE", help="Site file.")
+def prune(limit: str | None, site: str | None) -> None:
     """Remove what was used longest ago until wheels, layers and roots take at most SIZE. `--to 0` removes all."""
-    from imagekit import amounts, caches
+    from imagekit import amounts, caches, pipeline
 
-    print(f"{amounts.size(caches.prune(caches.amount(limit)))} removed")
+    most = caches.amount(limit) if limit else pipeline.the_site(site).settings.build.cache_gb * caches.GB
+    print(f"{amounts.size(caches.prune(most))} removed")
 
 
 @command.command("verify")

@@ -83,6 +83,7 @@ def resolve(
         wants=tuple(placed),
         constraints=tuple(need.want() for need in checked.holds),
         replace={canonicalize_name(a): canonicalize_name(b) for a, b in profile.replace.items()},
+        wins=tuple(sorted({canonicalize_name(name) for name in profile.wins})),
         builds=compiled.builds,
         sources=sources.asked(from_git),
         apt=apt,

@@ -81,7 +81,7 @@ def compose(
     Raises BuildFailed for wheels that cannot be installed together, Surroundings where something is missing here.
     """
     lock = context.plan.lock
-    files = _Files(wheels, lock.resolution.python, shelf)
+    files = _Files(wheels, lock.resolution.python, lock.resolution.wins, shelf)
     compiler = Compiler(base, lock.resolution.python, shelf)
     ordered = slots(wheels, max(stack.MOST - len(base.layers) - 2, stack.SHARED + COMPANIONS + 1))
     largest_first = sorted(ordered, key=lambda slot: (slot.bytecode, -sum(wheel.size for wheel in slot.wheels)))
@@ -152,8 +152,8 @@ def _made(slot: Slot, files: _Files, compiler: Compiler, shelf: Kept) -> Made:
 class _Files:
     """What the wheels bring, read only when it is asked: a layer that is known needs none of it."""
 
-    def __init__(self, wheels: Sequence[Wheel], python: str, shelf: Kept) -> None:
-        self._python = python
+    def __init__(self, wheels: Sequence[Wheel], python: str, wins: Sequence[str], shelf: Kept) -> None:
+        self._python, self._wins = python, wins
         self._wheels = {wheel.name: wheel for wheel in wheels}
         self._read: dict[str, tuple[File, ...]] = {}
         self._lock = threading.Lock()
@@ -189,14 +189,18 @@ class _Files:
 
     def _compared(self, shelf: Kept) -> dict[str, list[str]]:
         """Wheel -> paths that another one brings instead. Remembered: the same wheels are never compared twice."""
-        note = shelf.folder / MEMO / _key("decided", sorted(wheel.sha256 for wheel in self._wheels.values()))
+        note = (
+            shelf.folder
+            / MEMO
+            / _key("decided", [sorted(one.sha256 for one in self._wheels.values()), list(self._wins)])
+        )
         try:
             return {str(name): list(paths) for name, paths in json.loads(note.read_text(encoding="utf-8")).items()}
         except (OSError, ValueError, TypeError, AttributeError):
             pass
         near = overlaps.touching({name: self._paths(wheel, shelf) for name, wheel in self._wheels.items()})
         before = {name: self._all(self._wheels[name]) for name in sorted(near)}
-        after = overlaps.decided(before)
+        after = overlaps.decided(before, self._wins)
         lost = {name: sorted({f.path for f in before[name]} - {f.path for f in after[name]}) for name in before}
         lost = {name: paths for name, paths in lost.items() if paths}
         write(note, json.dumps(lost).encode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -55,6 +55,7 @@ def make(
     with ThreadPoolExecutor() as pool:  # each of these waits for uv and for the index, not for the others
         tools = pool.submit(_tools, [f"uv=={_uv_version()}"], resolution, site)
         found = [*_resolve(resolution, site, wants, held, prefer), *map(sources.resolved, archives)]
+        _check_wins(resolution, [entry.name for entry in found])
         checked = pool.submit(_check_replacements, resolution, site, wants, found)
         packages = _packages(resolution, site, found, hidden)
         checked.result()
@@ -270,6 +271,12 @@ def _check_replacements(resolution: Resolution, site: Site, wants: tuple[Want, .
                 details=refused.details,
                 hint=f"pin another version of {by}, or of the package that asks for {name}",
             ) from None
+
+
+def _check_wins(resolution: Resolution, found: Collection[str]) -> None:
+    unknown = [name for name in resolution.wins if name not in found]
+    if unknown:
+        raise ImpossibleWish(f"wins: {', '.join(unknown)} is not among the packages", hint="add it to packages")
 
 
 def _standin(name: str, by: str, packages: list[Package], store: Store) -> Package:

@@ -28,10 +28,6 @@ Made = tuple[Layer, Path]
 """A layer and its blob."""
 
 
-LIMIT = 40 * 1024**3
-"""Bytes of layers that are kept; those used longest ago go first."""
-
-
 class Kept:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -128,24 +124,6 @@ class Kept:
             if _digest(path) == digest:
                 path.unlink()
         (self._blobs / digest).unlink(missing_ok=True)
-
-    def trim(self, limit: int) -> int:
-        """Remove the layers used longest ago until `limit` bytes are left at most; the bytes removed.
-
-        Nothing is removed while a build uses them.
-        """
-        with self.alone() as free:
-            return self._trim(limit) if free and self._blobs.is_dir() else 0
-
-    def _trim(self, limit: int) -> int:
-        sizes = {path.name: path.stat().st_size for path in self._blobs.glob("*")}
-        used, left, removed = self.used(), sum(sizes.values()), 0
-        for name in sorted(sizes, key=lambda name: used.get(name, 0.0)):
-            if name in used and left - removed <= limit:
-                break
-            self.forget(name)
-            removed += sizes[name]
-        return removed
 
     def verify(self) -> list[str]:
         """Read every layer; the digests of those that are damaged, which are removed."""

@@ -1,14 +1,14 @@
 """Files that several wheels bring: decided before anything is composed, never by who happens to come last.
 
 The same bytes from all are fine, and so is an __init__.py that says the same in every wheel. Anything else is an error
-that names both owners, unless somebody named the winner.
+that names both owners, unless somebody said which of them wins.
 """
 
 from __future__ import annotations
 
 import ast
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from imagekit.errors import BuildFailed
 from imagekit.oci.archive import content
@@ -18,11 +18,8 @@ Wheels = Mapping[str, Sequence[File]]
 """Name of a distribution -> its files."""
 
 
-def decided(wheels: Wheels, winners: Mapping[str, str] | None = None) -> dict[str, tuple[File, ...]]:
-    """The files of each wheel, without those that a named winner brings instead.
-
-    `winners`: path in the image, or a folder of it -> the distribution whose file it is. Raises BuildFailed.
-    """
+def decided(wheels: Wheels, wins: Collection[str] = ()) -> dict[str, tuple[File, ...]]:
+    """The files of each wheel, without those that one of `wins` brings instead. Raises BuildFailed."""
     owners: dict[str, dict[str, File]] = {}
     for name, files in wheels.items():
         for file in files:
@@ -32,9 +29,9 @@ def decided(wheels: Wheels, winners: Mapping[str, str] | None = None) -> dict[st
     for path, named in sorted(owners.items()):
         if len(named) == 1 or _same(path, list(named.values())):
             continue
-        winner = _winner(path, winners or {})
-        if winner in named:
-            lost |= {(name, path) for name in named if name != winner}
+        over = [name for name in named if name in wins]
+        if len(over) == 1:
+            lost |= {(name, path) for name in named if name != over[0]}
         else:
             problems.append(f"/{path}: {' and '.join(sorted(named))}")
     problems += _below_files(owners)
@@ -42,7 +39,7 @@ def decided(wheels: Wheels, winners: Mapping[str, str] | None = None) -> dict[st
         more = [f"and {len(problems) - 12} more"] if len(problems) > 12 else []
         raise BuildFailed(
             "packages bring different files of one name", details=[*problems[:12], *more],
-            hint="keep one of them: remove: in the profile takes the other out, replace: lets one stand for it",
+            hint="in the profile: remove: takes one out, replace: lets one stand for it, wins: says whose files stay",
         )  # fmt: skip
     return {name: tuple(f for f in files if (name, f.path) not in lost) for name, files in wheels.items()}
 
@@ -78,12 +75,6 @@ def _folders(paths: Sequence[str]) -> set[str]:
             found.add(folder)
             folder = folder.rpartition("/")[0]
     return found
-
-
-def _winner(path: str, winners: Mapping[str, str]) -> str:
-    """Of the longest entry that is the path or a folder above it."""
-    fitting = [entry for entry in winners if path == entry.strip("/") or path.startswith(f"{entry.strip('/')}/")]
-    return winners[max(fitting, key=len)] if fitting else ""
 
 
 def _same(path: str, files: list[File]) -> bool:

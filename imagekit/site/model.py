@@ -86,6 +86,8 @@ class Build(_Model):
     """Builds at once; 0 = not limited here."""
     disk_gb: int = Field(default=0, ge=0)
     """GB that builds together may take; 0 = not limited here."""
+    cache_gb: int = Field(default=40, ge=0)
+    """GB of wheels, layers and unpacked systems that stay on this machine; those used longest ago go first."""
 
 
 class Pool(_Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import samples
@@ -97,7 +98,7 @@ def test_a_damaged_wheel_is_built_again(tmp_path: Path) -> None:
 def test_a_trimmed_wheel_and_a_broken_entry_are_built_again(tmp_path: Path) -> None:
     lock = a_lock()
     the_shelf = kept(tmp_path, lock)
-    the_shelf.store.trim(0)
+    shutil.rmtree(the_shelf.store.folder)
     assert take(the_shelf, lock, tmp_path / "context") == {}
     next((tmp_path / "built").glob("*.json")).write_text("[]")
     assert take(the_shelf, lock, tmp_path / "other") == {}

@@ -52,6 +52,38 @@ def test_layers_in_use_stay(place: Path) -> None:
     assert first.exists() and second.exists()
 
 
+def test_a_layer_with_two_keys_is_as_old_as_the_newer_one(place: Path) -> None:
+    first, second = layer(b"a" * 10, 1), layer(b"b" * 10, 2)
+    digest = first.name
+    kept().take("again", lambda out: (out.write(b"a" * 10), Layer(digest, digest, 10, 10, 1))[1])
+    assert caches.prune(10) == 10
+    assert first.exists() and not second.exists() and kept().find("again")
+
+
+def test_a_blob_of_no_key_goes(place: Path) -> None:
+    stays = layer(b"one", 1)
+    (kept().folder / "blobs" / ("f" * 64)).write_bytes(b"left")
+    assert caches.prune(100) == 4 and stays.exists()
+
+
+def test_the_size_of_a_root_is_counted_once(place: Path) -> None:
+    root = place / "layers/roots/abc"
+    root.mkdir(parents=True)
+    (root / "file").write_bytes(b"x" * 50)
+    assert [(row.name, row.count, row.size) for row in caches.kinds()] == [("roots", 1, 50)]
+    (root / "more").write_bytes(b"x" * 50)
+    assert caches.kinds()[0].size == 50
+    assert caches.prune(0) == 50 and not root.exists() and caches.kinds() == []
+
+
+def test_the_limit_is_that_of_the_site(place: Path, tmp_path: Path) -> None:
+    wheel(b"w" * 2000, 1)
+    (tmp_path / "site.toml").write_text("[build]\ncache_gb = 0\n")
+    assert CliRunner().invoke(imagekit, ["cache", "prune"]).output == "0 B removed\n"
+    done = CliRunner().invoke(imagekit, ["cache", "prune", "--site", str(tmp_path / "site.toml")])
+    assert done.output == "2 kB removed\n" and caches.kinds() == []
+
+
 def test_damaged_ones_are_named_and_gone(place: Path) -> None:
     good, bad = wheel(b"good", 1), wheel(b"bad", 2)
     bad.write_bytes(b"BAD")

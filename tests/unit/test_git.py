@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ class Desk:
         )  # fmt: skip
 
     def empty(self) -> None:
-        self.store.trim(0)
+        shutil.rmtree(self.store.folder)
 
 
 @pytest.fixture

@@ -89,26 +89,3 @@ def test_verify_reads_all(shelf: Kept) -> None:
     os.utime(bad, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert shelf.find("b")  # it looks the same from outside
     assert shelf.verify() == [bad.name] and shelf.find("b") is None and good.is_file()
-
-
-def test_what_was_used_longest_ago_goes_first(shelf: Kept) -> None:
-    for number, key in enumerate("abc"):
-        shelf.take(key, writing(key.encode() * 10))
-        os.utime(shelf.folder / f"keys/{key}.json", (number, number))
-    shelf.take("again", writing(b"a" * 10))  # another key of the same layer
-    assert shelf.trim(20) == 10
-    assert [key for key in ("a", "b", "c", "again") if shelf.find(key)] == ["a", "c", "again"]
-    assert len(list(shelf.folder.glob("blobs/*"))) == 2
-
-
-def test_nothing_goes_while_a_build_uses_them(shelf: Kept) -> None:
-    shelf.take("a", writing(b"one"))
-    with shelf.in_use():
-        assert shelf.trim(0) == 0
-    assert shelf.trim(0) == 3 and shelf.find("a") is None
-
-
-def test_a_blob_of_no_key_goes(shelf: Kept) -> None:
-    shelf.take("a", writing(b"one"))
-    (shelf.folder / "blobs" / ("f" * 64)).write_bytes(b"left")
-    assert shelf.trim(100) == 4 and shelf.find("a")

@@ -79,7 +79,9 @@ def test_different_files_name_both_owners_or_the_winner_has_it(tmp_path: Path) -
     wheels = {"a": files(tmp_path, "a", cv2__core="1\n", a__x=""), "b": files(tmp_path, "b", cv2__core="2\n")}
     with pytest.raises(BuildFailed, match=f"/{SITE}/cv2/core.py: a and b"):
         overlaps.decided(wheels)
-    decided = overlaps.decided(wheels, {f"/{SITE}/cv2": "b"})
+    with pytest.raises(BuildFailed, match=f"/{SITE}/cv2/core.py: a and b"):
+        overlaps.decided(wheels, ["a", "b"])
+    decided = overlaps.decided(wheels, ["b", "c"])
     assert [file.path for file in decided["a"]] == [f"{SITE}/a/x.py"]
     assert decided["b"] == wheels["b"]
 

@@ -83,6 +83,25 @@ def test_two_owners_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert installed_files.run(Image({}, {}, packages=(package("one"), package("two")))) == {"files": 2}
 
 
+@pytest.mark.parametrize(("wins", "found"), [
+    (["two"], ""), (["one"], "cv2/core.py is not that of one"), (["one", "two"], "1 files of one and two"), (["three"], "1 files"),
+])  # fmt: skip
+def test_two_owners_of_a_file_and_a_profile_that_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wins: list[str], found: str
+) -> None:
+    distribution(tmp_path, "one", cv2__core="1\n", one__x="")
+    distribution(tmp_path, "two", cv2__core="2\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    (tmp_path / "lib/python").mkdir(parents=True)
+    (tmp_path / "lib/python/site-packages").symlink_to(tmp_path)
+    image = Image({"resolution": {"wins": wins}}, {}, venv=tmp_path)
+    if found:
+        with pytest.raises(Failure, match=found):
+            overlapping_files.run(image)
+    else:
+        assert overlapping_files.run(image) == {"shared": 1}
+
+
 @pytest.mark.parametrize(("text", "clash"), [("", False), ('"""A namespace."""\n', False), ("import os\n", True)])
 def test_init_files_without_a_statement_are_no_clash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, clash: bool

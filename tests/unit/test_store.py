@@ -86,15 +86,6 @@ def test_many_at_once(store: Store) -> None:
     assert files(store) == [path] and path.read_bytes() == b"text"
 
 
-def test_what_was_used_longest_ago_goes_first(store: Store) -> None:
-    for age, name in enumerate(["new", "middle", "old"]):
-        path = store.add(f"{name}.whl", sha256(name * 100), lambda name=name: (name * 100).encode())  # type: ignore[misc]
-        os.utime(path, (1e9 - age, 1e9 - age))
-    assert store.trim(limit=900) == 300
-    assert {path.name for path in files(store)} == {"new.whl", "middle.whl"}
-    assert store.trim(limit=0) == 900 and files(store) == []
-
-
 def test_a_wheel_in_use_is_young_again(store: Store) -> None:
     path = store.add("a.whl", sha256("text"), lambda: b"text")
     os.utime(path, (1, 1))
