@@ -97,7 +97,13 @@ def _inputs(context: Context, lock: Lock, site: Site, shelf: Kept, say: Say) -> 
     sources = [package for package in lock.packages if package.kind == "sdist"]
     with ThreadPoolExecutor(1 + len(sources)) as pool:
         base = pool.submit(system.make, lock, context.files, site, shelf, say)
-        around = {row.name: pool.submit(source.around_it, lock, row, site, shelf, say) for row in sources}
+
+        def around_it(package: Package) -> System:
+            if lock.resolution.base.kind == "image":
+                base.result()  # whose layers are fetched once
+            return source.around_it(context, lock, package, site, shelf, say)
+
+        around = {row.name: pool.submit(around_it, row) for row in sources}
         try:
             for known in wait((base, *around.values()), AT_ONCE).done:  # what cannot be made here is no news later
                 known.result()

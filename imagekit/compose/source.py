@@ -17,11 +17,11 @@ from imagekit import namespaces, scratch
 from imagekit.built import Shelf
 from imagekit.compose import room, system, tree
 from imagekit.diagnose import answer
-from imagekit.errors import BuildFailed, Surroundings
+from imagekit.errors import BuildFailed
 from imagekit.lock.model import Lock, Package
 from imagekit.oci import tar
 from imagekit.oci.archive import content
-from imagekit.oci.installed import SITE, files
+from imagekit.oci.installed import SITE, VENV, files
 from imagekit.oci.kept import Kept
 from imagekit.render import Context
 from imagekit.resolution import SourceBuild
@@ -51,28 +51,23 @@ def wheel(
     if not found:
         say("source", f"{package.name} {package.version}")
         with scratch.folder("source") as place:
-            out = _build(context, lock, package, recipe, made, fetched(f"sources/{package.name}"), place)
+            out = _build(context, lock, package, recipe, made, fetched(f"sources/{package.name}"), store, place)
             built.keep(lock, around, package, out)
         found = built.find(lock, package, around)
         assert found
     return found
 
 
-def around_it(lock: Lock, package: Package, site: Site, shelf: Kept, say: Callable[[str, str], None]) -> system.System:
-    """What a package is built in. Raises Surroundings where it cannot be built here."""
+def around_it(
+    context: Context, lock: Lock, package: Package, site: Site, shelf: Kept, say: Callable[[str, str], None]
+) -> system.System:
+    """What a package is built in. Raises Surroundings where it cannot be had, BuildFailed."""
     recipe = _recipe(lock, package)
-    if recipe.ops:
-        raise Surroundings(
-            f"the compose engine does not compile the CUDA code of {package.name} yet", hint="--engine buildkit does"
-        )
-    base = lock.resolution.base
-    if base.kind != "distro":
-        raise Surroundings(
-            f"the compose engine builds {package.name} on a distribution only, and the base is the image {base.name}",
-            hint="--base distro:bookworm, or --engine buildkit",
-        )
-    names = {*base.packages, *recipe.apt_build, *recipe.apt_runtime}
-    return system.of_packages(base.name, names, site, shelf, say, level=1)
+    names, r = {*recipe.apt_build, *recipe.apt_runtime}, lock.resolution
+    if r.base.kind != "distro" or r.apt_sources or r.trust:
+        return system.make(lock, context.files, site, shelf, say, more=names)
+    # fewer packages than the image has: an update of one of those builds nothing again
+    return system.of_packages(r.base.name, {*r.base.packages, *names}, site, shelf, say, level=1)
 
 
 def _recipe(lock: Lock, package: Package) -> SourceBuild:
@@ -81,7 +76,7 @@ def _recipe(lock: Lock, package: Package) -> SourceBuild:
 
 def _build(
     context: Context, lock: Lock, package: Package, recipe: SourceBuild, made: system.System,
-    inputs: Mapping[str, Path], place: Path,
+    inputs: Mapping[str, Path], store: Store, place: Path,
 ) -> Path:  # fmt: skip
     """The folder that holds nothing but the wheel."""
     root = place / "root"
@@ -99,9 +94,17 @@ def _build(
             _install(source, root, lock.resolution.python)
         (root / "build" / Path(path).name).write_bytes(source.read_bytes())
     environment = {
-        "PATH": namespaces.PATH, "HOME": "/home", "LANG": "C.UTF-8", "SOURCE_DATE_EPOCH": str(tar.EPOCH),
+        "PATH": namespaces.PATH, **made.env, "HOME": "/home", "LANG": "C.UTF-8", "SOURCE_DATE_EPOCH": str(tar.EPOCH),
         "PYTHONHASHSEED": "0", "PYTHONPATH": f"/{SITE}", **recipe.env,
     }  # fmt: skip
+    if recipe.ops:
+        for row in lock.beside(package.name):
+            if row.kind == "wheel" and not (root / "build" / row.file).exists():
+                _install(store.path(row.file, row.sha256), root, lock.resolution.python)
+        (root / VENV / "bin/python").symlink_to("/usr/bin/python3")
+        environment |= {"CUDA_HOME": recipe.cuda_home, "PATH": f"/{VENV}/bin:{environment['PATH']}"}
+        if recipe.cuda_home.startswith(f"/{VENV}/"):
+            _as_a_toolkit(root / recipe.cuda_home.lstrip("/"))
     if package.git:
         environment["SETUPTOOLS_SCM_PRETEND_VERSION"] = package.version
     call = ["python3", "-m", "pip", "wheel", "-q", "--no-index", "--find-links", "/build", "--no-deps"]
@@ -133,6 +136,15 @@ def _build(
             hint=answer.known([text]),
         )  # fmt: skip
     return root / "wheels"
+
+
+def _as_a_toolkit(home: Path) -> None:
+    """CUDA's wheels have `lib` with numbered libraries; who links asks for `lib64`, and for those without a number."""
+    (home / "lib64").symlink_to("lib")
+    for library in sorted((home / "lib").glob("*.so.*")):
+        link = library.with_name(f"{library.name.partition('.so.')[0]}.so")
+        link.unlink(missing_ok=True)
+        link.symlink_to(library.name)
 
 
 def _install(wheel: Path, root: Path, python: str) -> None:

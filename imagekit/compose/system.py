@@ -67,14 +67,17 @@ class System:
 
 def make(
     lock: Lock, files: Mapping[str, File], site: Site, shelf: Kept, say: Callable[[str, str], None], *,
-    newest: bool = False,
+    newest: bool = False, more: Iterable[str] = (),
 ) -> System:  # fmt: skip
     """The system part of the image; `files`: of the context; `newest`: also where one was made not long ago.
+
+    `more`: packages besides those of the image.
 
     Raises Surroundings where it cannot be made here, BuildFailed.
     """
     r = lock.resolution
-    wanted = (*r.base.packages, *system_packages(lock))
+    own = tuple(sorted({*system_packages(lock), *more}))
+    wanted = (*r.base.packages, *own)
     if r.base.kind == "distro" and not (r.apt_sources or r.trust):
         made = of_packages(r.base.name, wanted, site, shelf, say, newest=newest)
         return replace(made, labels={contract.BASE: r.base.name})
@@ -83,12 +86,12 @@ def make(
         below = bases.Below(base.layers, {}, {contract.BASE: r.base.name})
     else:
         below = bases.of_image(r.base, site, shelf, say)
-    script = staged.system_script(lock, tuple(sorted(system_packages(lock))), site)
+    script = staged.system_script(lock, own, site)
     wanted_key = staged.system_key(below.layers, script, files)
     note = shelf.folder / "systems" / f"{wanted_key}.json"
     known = None if newest else _known(note, shelf)
     if known is None:
-        say("system", f"{len(system_packages(lock))} packages and what they need, on {r.base.name}")
+        say("system", f"{len(own)} packages and what they need, on {r.base.name}")
         # the same key may give other versions tomorrow: it is kept by what was made
         with scratch.folder("system") as place:
             made_layer = staged.system_layer(below.layers, script, files, site, Kept(place), wanted_key)

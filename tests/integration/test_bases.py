@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import registries
+import repositories
 from rooms import Room, docker
 
 Make = Callable[..., str]
@@ -79,9 +80,9 @@ def check_what_is_gone():
 """
 
 
-def composed(room: Room, tmp_path: Path, base: str) -> None:
+def composed(room: Room, tmp_path: Path, base: str, more: str = "") -> None:
     """Build a profile on an image without an engine, and compare its lowest layers with the image's."""
-    path, _ = room.profile("checks: [gone.py]\n")
+    path, _ = room.profile(f"checks: [gone.py]\n{more}")
     (room.folder / "gone.py").write_text(GONE)
     call = ("build", path, "--base", f"image:{base}", "--engine", "compose", "--json")
     said = room.good(*call, "--output", f"archive:{tmp_path / 'image.tar'}")
@@ -107,7 +108,12 @@ LINES = (
 
 
 def test_without_an_engine_on_an_image_of_the_engine(room: Room, image: Make, tmp_path: Path) -> None:
-    composed(room, tmp_path, image(*LINES))
+    """And what has no wheel is built on it."""
+    with repositories.served(tmp_path / "repository") as repository:
+        repository.package("1.0", '"six"')
+        repository.tag("v1")
+        source = f"sources:\n  acme-clip: {{git: {repository.url}, ref: v1}}\n"
+        composed(room, tmp_path, image(*LINES), source)
 
 
 def test_without_an_engine_on_an_image_of_a_registry(room: Room, image: Make, tmp_path: Path) -> None:
