@@ -13,8 +13,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tarfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,14 +219,29 @@ class Compiler:
     def layer(self, wheels: Sequence[Wheel], files: _Files) -> Made:
         interpreter = {name: version for name, version in self._base.packages.items() if "python3" in name}
         key = _key("bytecode", [[files.key(wheel) for wheel in wheels], sorted(interpreter.items())])
-        return self._shelf.take(
-            key, lambda out: layer.write(out, layer.entries(self._compiled(wheels, files)), pack=True)
-        )
+        made = self._one if len(wheels) == 1 else self._several
+        return self._shelf.take(key, lambda out: layer.write(out, layer.entries(made(wheels, files)), pack=True))
 
-    def _compiled(self, wheels: Sequence[Wheel], files: _Files) -> list[File]:
+    def _one(self, wheels: Sequence[Wheel], files: _Files) -> Iterable[File]:
         with self._lock:
             root = system.unpacked(self._base, self._shelf)
-        return [file for wheel in wheels for file in bytecode.of(files.of([wheel]), root, self._python)]
+        return bytecode.of(files.of(wheels), root, self._python)
+
+    def _several(self, wheels: Sequence[Wheel], files: _Files) -> Iterator[File]:
+        """That of each is kept by itself: of a share, only what changed is compiled."""
+        for wheel in wheels:
+            kept, path = self.layer([wheel], files)
+            try:
+                found = _read(path)
+            except (tarfile.TarError, OSError, EOFError, zlib.error):  # it was damaged since
+                self._shelf.forget(kept.digest)
+                found = _read(self.layer([wheel], files)[1])
+            yield from found
+
+
+def _read(layer: Path) -> list[File]:
+    with tarfile.open(layer) as archive:
+        return [File(member.name, stream.read()) for member in archive if (stream := archive.extractfile(member))]
 
 
 def _key(kind: str, inputs: object) -> str:

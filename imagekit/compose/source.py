@@ -20,7 +20,7 @@ from imagekit.diagnose import answer
 from imagekit.errors import BuildFailed
 from imagekit.lock.model import Lock, Package
 from imagekit.oci import tar
-from imagekit.oci.archive import content
+from imagekit.oci.archive import pieces
 from imagekit.oci.installed import SITE, VENV, files
 from imagekit.oci.kept import Kept
 from imagekit.render import Context
@@ -64,7 +64,7 @@ def around_it(
     """What a package is built in. Raises Surroundings where it cannot be had, BuildFailed."""
     recipe = _recipe(lock, package)
     names, r = {*recipe.apt_build, *recipe.apt_runtime}, lock.resolution
-    if r.base.kind != "distro" or r.apt_sources or r.trust:
+    if r.base.kind != "distro" or r.apt_sources or r.trust or recipe.ops:  # these take the image's compiler
         return system.make(lock, context.files, site, shelf, say, more=names)
     # fewer packages than the image has: an update of one of those builds nothing again
     return system.of_packages(r.base.name, {*r.base.packages, *names}, site, shelf, say, level=1)
@@ -151,5 +151,6 @@ def _install(wheel: Path, root: Path, python: str) -> None:
     for file in files(wheel, python):
         target = root / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.content if isinstance(file.content, bytes) else content(file.content))
+        with target.open("wb") as out:
+            out.writelines((file.content,) if isinstance(file.content, bytes) else pieces(file.content))
         target.chmod(0o755 if file.executable else 0o644)
