@@ -99,8 +99,8 @@ def _inputs(context: Context, lock: Lock, site: Site, shelf: Kept, say: Say) -> 
         base = pool.submit(system.make, lock, context.files, site, shelf, say)
 
         def around_it(package: Package) -> System:
-            if lock.resolution.base.kind == "image":
-                base.result()  # whose layers are fetched once
+            if source.on_the_image(lock, package):
+                base.result()  # what both need is made once
             return source.around_it(context, lock, package, site, shelf, say)
 
         around = {row.name: pool.submit(around_it, row) for row in sources}

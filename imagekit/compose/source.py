@@ -62,12 +62,18 @@ def around_it(
     context: Context, lock: Lock, package: Package, site: Site, shelf: Kept, say: Callable[[str, str], None]
 ) -> system.System:
     """What a package is built in. Raises Surroundings where it cannot be had, BuildFailed."""
-    recipe = _recipe(lock, package)
-    names, r = {*recipe.apt_build, *recipe.apt_runtime}, lock.resolution
-    if r.base.kind != "distro" or r.apt_sources or r.trust or recipe.ops:  # these take the image's compiler
+    recipe, r = _recipe(lock, package), lock.resolution
+    names = {*recipe.apt_build, *recipe.apt_runtime}
+    if on_the_image(lock, package):
         return system.make(lock, context.files, site, shelf, say, more=names)
     # fewer packages than the image has: an update of one of those builds nothing again
     return system.of_packages(r.base.name, {*r.base.packages, *names}, site, shelf, say, level=1)
+
+
+def on_the_image(lock: Lock, package: Package) -> bool:
+    """Whether it is built on all that the image has below its wheels: CUDA code takes the image's compiler."""
+    r = lock.resolution
+    return r.base.kind != "distro" or bool(r.apt_sources or r.trust or _recipe(lock, package).ops)
 
 
 def _recipe(lock: Lock, package: Package) -> SourceBuild:
