@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import os
 import threading
-import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,15 +18,12 @@ from typing import IO
 from imagekit import namespaces, scratch
 from imagekit.compose import room
 from imagekit.errors import BuildFailed
-from imagekit.oci import tar
+from imagekit.oci import gzip_member, tar
 from imagekit.oci.layer import Layer
 from imagekit.site import Site, scrub
 
 PATIENCE = 3600
 """Seconds for one command."""
-
-LEVEL = 6
-"""Of gzip. Layers of distribution packages and of steps are compressed by zlib: another zlib gives another blob."""
 
 PART = 2**23
 """Bytes of the tar that are compressed by themselves."""
@@ -90,8 +86,8 @@ def layer(
     return made
 
 
-def packed(read: Callable[[int], bytes], out: IO[bytes], level: int = LEVEL) -> Layer:
-    """A tar as a layer: gzip by zlib in members of `PART` bytes, on all CPUs, no name and no time in their heads."""
+def packed(read: Callable[[int], bytes], out: IO[bytes], level: int = gzip_member.LEVEL) -> Layer:
+    """A tar as a layer: gzip in members of `PART` bytes, on all CPUs, no name and no time in their heads."""
     blob, tarred, size, unpacked = hashlib.sha256(), hashlib.sha256(), 0, 0
     cpus = os.cpu_count() or 1
     with ThreadPoolExecutor(cpus) as pool:
@@ -101,7 +97,7 @@ def packed(read: Callable[[int], bytes], out: IO[bytes], level: int = LEVEL) -> 
             tarred.update(data)
             unpacked += len(data)
             if data or not unpacked:
-                parts.append(pool.submit(_member, data, level))
+                parts.append(pool.submit(gzip_member.packed, data, level))
             while parts and (not data or len(parts) > 2 * cpus):
                 done = parts.popleft().result()
                 blob.update(done)
@@ -118,8 +114,3 @@ def _whole(read: Callable[[int], bytes]) -> bytes:
         got.append(data)
         length += len(data)
     return b"".join(got)
-
-
-def _member(data: bytes, level: int) -> bytes:
-    packer = zlib.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    return packer.compress(data) + packer.flush()

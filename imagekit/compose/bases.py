@@ -18,7 +18,7 @@ from imagekit.errors import Surroundings
 from imagekit.oci import reference as references
 from imagekit.oci.image import Stacked
 from imagekit.oci.kept import Kept
-from imagekit.oci.layer import Layer
+from imagekit.oci.layer import FORMAT, Layer
 from imagekit.resolution import Base
 from imagekit.site import Site
 
@@ -66,12 +66,12 @@ def _of_engine(base: Base, shelf: Kept, say: Say) -> Below:
             is_now = "is another one than when it was locked" if details else "is in no registry and not in the engine"
             raise Surroundings(f"the base {base.name} {is_now}", hint="imagekit lock, with --upgrade")
         diff_ids = [str(one).removeprefix("sha256:") for one in details["RootFS"]["Layers"]]
-        found = [shelf.find(f"tar-{one}") for one in diff_ids]
+        found = [shelf.find(f"tar-{one}-{FORMAT}") for one in diff_ids]
         if None in found:
             say("fetch", f"{base.name} out of the engine")
             with engine.layers(details["Id"]) as opened:
                 found = [
-                    shelf.take(f"tar-{one}", functools.partial(_packed, layer))
+                    shelf.take(f"tar-{one}-{FORMAT}", functools.partial(_packed, layer))
                     for one, layer in zip(diff_ids, opened, strict=True)
                 ]
     stacked = [Stacked(*made, f"base {base.name}") for made in found if made]

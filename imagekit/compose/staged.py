@@ -18,6 +18,7 @@ from imagekit.contract import File
 from imagekit.lock.model import Lock
 from imagekit.oci.image import Stacked
 from imagekit.oci.kept import Kept, Made
+from imagekit.oci.layer import FORMAT
 from imagekit.site import Site, apt
 
 Say = Callable[[str, str], None]
@@ -72,7 +73,7 @@ def system_layer(
 def system_key(below: Sequence[Stacked], script: str, files: Mapping[str, File]) -> str:
     """What the layer is made from, as far as it is pinned; the versions of packages are not."""
     ours = sorted((path, hashlib.sha256(file.content).hexdigest()) for path, file in files.items() if _early(path))
-    return _digest(["system", [one.layer.diff_id for one in below], script, ours])
+    return _digest(["system", FORMAT, [one.layer.diff_id for one in below], script, ours])
 
 
 def steps_layer(below: Sequence[Stacked], lock: Lock, env: Mapping[str, str], site: Site, shelf: Kept) -> Stacked:
@@ -82,7 +83,7 @@ def steps_layer(below: Sequence[Stacked], lock: Lock, env: Mapping[str, str], si
     for step in rows:
         lines += [f'imagekit_step="overlay {step.overlay}, step {step.number}"', f"eval {shlex.quote(step.line)}"]
     script = "\n".join([*lines, 'imagekit_step="the end of the steps"', RECORD]) + "\n"
-    key = _digest(["steps", [one.layer.diff_id for one in below], script, sorted(env.items())])
+    key = _digest(["steps", FORMAT, [one.layer.diff_id for one in below], script, sorted(env.items())])
     owners = ", ".join(dict.fromkeys(step.overlay for step in rows))
     known = shelf.find(key)
     if known is None:

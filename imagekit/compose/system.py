@@ -26,10 +26,11 @@ from imagekit.contract import File
 from imagekit.errors import Surroundings
 from imagekit.files import sha256, write
 from imagekit.lock.model import Lock
+from imagekit.oci import gzip_member
 from imagekit.oci.archive import PIECE
 from imagekit.oci.image import Stacked
 from imagekit.oci.kept import Kept, Made
-from imagekit.oci.layer import Layer
+from imagekit.oci.layer import FORMAT, Layer
 from imagekit.plan import system_packages
 from imagekit.site import Site
 
@@ -95,7 +96,7 @@ def make(
         # the same key may give other versions tomorrow: it is kept by what was made
         with scratch.folder("system") as place:
             made_layer = staged.system_layer(below.layers, script, files, site, Kept(place), wanted_key)
-            key = f"system-{made_layer[0].diff_id}"
+            key = f"system-{made_layer[0].diff_id}-{FORMAT}"
             layer = shelf.take(key, functools.partial(_copied, made_layer))
             known = layer, versions(layer[1], "opt/imagekit/record/system.txt")
         _write(note, key, known[1])
@@ -111,7 +112,7 @@ def _copied(made: Made, out: IO[bytes]) -> Layer:
 
 def of_packages(
     suite: str, names: Iterable[str], site: Site, shelf: Kept, say: Callable[[str, str], None], *,
-    newest: bool = False, level: int = altered.LEVEL,
+    newest: bool = False, level: int = gzip_member.LEVEL,
 ) -> System:  # fmt: skip
     """A system with these packages and what they need. `level`: of gzip; for one that nobody is sent, the least."""
     packages = tuple(sorted(set(names)))
@@ -131,7 +132,7 @@ def of_packages(
         bootstrap.make(suite, packages, made, site, _HOOKS)
         digest = sha256(made)
         with made.open("rb") as stream:
-            key = f"system-{digest}" if level == altered.LEVEL else f"system-{digest}-{level}"
+            key = f"system-{digest}-{FORMAT}-{level}"
             layer = shelf.take(key, lambda out: altered.packed(stream.read, out, level))
         found = versions(made)
     _write(note, key, found)

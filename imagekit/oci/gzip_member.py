@@ -1,9 +1,9 @@
-"""gzip members whose bytes are a pure function of their input: no zlib decides anything here.
+"""gzip members whose bytes are a pure function of their input: no compressor decides anything here.
 
 A gzip file is any number of members one after the other (RFC 1952, 2.2), so a layer can be put together of members:
 tar headers encoded by `encoded`, and the deflate streams of a wheel's files as they are in the wheel, between
 `HEAD` and a `tail`.
-Bytes that zlib makes depend on its version and build; these do not, except for those of `packed`.
+Bytes that a compressor makes depend on its version and build; these do not, except for those of `packed`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import re
 import struct
 import zlib
 from functools import cache
+
+from isal import isal_zlib
 
 HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """No name, no time, no extra flags, system unknown."""
@@ -37,9 +39,13 @@ def encoded(data: bytes) -> bytes:
     return HEAD + body + tail(zlib.crc32(data), len(data))
 
 
-def packed(data: bytes) -> bytes:
-    """A member compressed by zlib: small, and other bytes where zlib is another one."""
-    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+LEVEL = 3
+"""Of ISA-L's three: nine times as fast as zlib's 6, and a tenth larger."""
+
+
+def packed(data: bytes, level: int = LEVEL) -> bytes:
+    """A member compressed by ISA-L: small, and other bytes where ISA-L is another one."""
+    packer = isal_zlib.compressobj(level, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)
     return HEAD + packer.compress(data) + packer.flush() + tail(zlib.crc32(data), len(data))
 
 

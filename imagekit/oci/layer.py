@@ -20,7 +20,7 @@ from imagekit.oci import gzip_member, tar
 from imagekit.oci.archive import PIECE, Member, inflated, refused
 from imagekit.oci.installed import File
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same files are to give other bytes."""
 
 DIRECTORY_MODE = 0o755
@@ -67,7 +67,7 @@ class _Sink:
 def write(out: IO[bytes], entries: Iterable[tuple[tar.Entry, Member | bytes]], *, pack: bool = False) -> Layer:
     """The layer of some entries, each folder before what is in it, into `out`.
 
-    `pack`: what is no member of an archive is compressed by zlib. Then the blob depends on zlib, the tar does not.
+    `pack`: what is no member of an archive is compressed. Then the blob depends on ISA-L, the tar does not.
 
     Raises BuildFailed for an archive that lies.
     """

@@ -72,6 +72,17 @@ def test_deepspeed_takes_them(built: str) -> None:
     assert said == "cuda 2.11 13.0 1"
 
 
+def test_without_an_engine_too(tmp_path: Path) -> None:
+    """Compiled in a root of its own, against the torch of the image."""
+    (tmp_path / "imagekit.toml").write_text(SITE)
+    call = ("build", "base", "--torch", "2.11", "--feature", "deepspeed", "--engine", "compose", "--output", "oci:out")
+    done = run("imagekit", *call, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    entry = ops("oci:out", tmp_path)
+    assert entry["status"] == "PASS" and entry["figures"]["fused_adam_op"] == ["sm_90"]  # type: ignore[index]
+    assert len(entry["figures"]) == 8  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("damage", "found"), [
     (f"rm {OP}", "No module named 'deepspeed.ops.adam.fused_adam_op'"),
     # 44 bytes after the magic a container has the architecture of its first entry
