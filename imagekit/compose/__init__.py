@@ -114,6 +114,16 @@ def compose(
     return image.make(layers, set_up, lock.epoch)
 
 
+def ahead(wheel: Wheel, python: str, shelf: Kept, made: Callable[[Stacked], None]) -> None:
+    """Make the layer of a large wheel before all others are there, on the guess that it shares no file with them.
+
+    Nearly none does; where one does, `compose` makes another. Raises BuildFailed, Surroundings.
+    """
+    key = _key("wheels", [_made_of(wheel, python, [])])
+    found = shelf.take(key, lambda out: layer.write(out, layer.entries(installed.files(wheel.path, python))))
+    made(Stacked(*found, Slot((wheel,), False).told))
+
+
 def slots(wheels: Sequence[Wheel], most: int) -> list[Slot]:
     """The layers between the system and the image's own files, the lowest first: what changes least is below.
 
@@ -163,7 +173,7 @@ class _Files:
 
     def key(self, wheel: Wheel) -> list[object]:
         """What the files of a wheel in the image follow from."""
-        return [wheel.sha256, self._python, self._lost.get(wheel.name, [])]
+        return _made_of(wheel, self._python, self._lost.get(wheel.name, []))
 
     def of(self, wheels: Sequence[Wheel]) -> list[File]:
         """Each path once: where two wheels of a layer bring the same file, it is the same."""
@@ -242,6 +252,11 @@ class Compiler:
 def _read(layer: Path) -> list[File]:
     with tarfile.open(layer) as archive:
         return [File(member.name, stream.read()) for member in archive if (stream := archive.extractfile(member))]
+
+
+def _made_of(wheel: Wheel, python: str, lost: Sequence[str]) -> list[object]:
+    """What the files of a wheel in the image follow from; `lost`: paths that another one brings instead."""
+    return [wheel.sha256, python, list(lost)]
 
 
 def _key(kind: str, inputs: object) -> str:
