@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from imagekit import namespaces, scratch
 from imagekit.errors import Surroundings
 from imagekit.oci.tar import EPOCH
 from imagekit.site import Site, apt, scrub
+
+PATIENCE = 5
+"""Seconds in which the processes of a killed group are gone."""
 
 HOOKS = (
     # mmdebstrap copies these from the host
@@ -121,9 +125,14 @@ def stop_all() -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """mmdebstrap unmounts and cleans on SIGINT."""
+    """mmdebstrap unmounts and cleans on SIGINT; what it started may outlive it, and still write where we clean up."""
     process.send_signal(signal.SIGINT)
     process.wait(60)
+    ends = time.monotonic() + PATIENCE
+    with contextlib.suppress(ProcessLookupError):  # nobody of its group is left
+        while time.monotonic() < ends:
+            os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(0.02)
 
 
 @contextlib.contextmanager

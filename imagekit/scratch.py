@@ -42,7 +42,8 @@ def folder(purpose: str) -> Iterator[Path]:
     for old in _dead():
         if old.name.split("-")[1] != IMAGE:
             shutil.rmtree(old, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-{purpose}-", dir=top) as name:
+    # what cannot be removed now is no reason to fail: the next run removes it
+    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-{purpose}-", dir=top, ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+PIECE = 2**19
+"""Bytes of a file that are sent at once."""
+
 Progress = Callable[[int], None]
 """Is told how many bytes more were sent; fewer again after a break."""
 
@@ -17,42 +20,43 @@ class Counted:
     def __init__(self, progress: Progress) -> None:
         self._progress, self._told = progress, 0
 
-    def opened(self, source: Path | bytes) -> IO[bytes]:
+    def opened(self, source: Path | bytes) -> Pieces:
         self.forgotten()
         stream: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
-        read = stream.read
+        return Pieces(stream, len(source) if isinstance(source, bytes) else source.stat().st_size, self._sent)
 
-        def counted(size: int = -1) -> bytes:
-            data = read(min(size, 2**20) if size and size > 0 else 2**20)
-            self._told += len(data)
-            self._progress(len(data))
-            return data
-
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        return Read(stream, counted, size)  # type: ignore[return-value]
+    def _sent(self, count: int) -> None:
+        self._told += count
+        self._progress(count)
 
     def forgotten(self) -> None:
         self._progress(-self._told)
         self._told = 0
 
 
-class Read:
-    """What requests sends piece by piece: of a known length, and it can be closed."""
+class Pieces:
+    """What requests sends piece by piece: of a known length, and it can be closed.
 
-    def __init__(self, stream: IO[bytes], read: Callable[[int], bytes], size: int) -> None:
-        self._stream, self.read, self._size = stream, read, size
+    It has no `read`, which http.client would call for 16 KB at a time.
+    """
+
+    def __init__(self, stream: IO[bytes], size: int, sent: Callable[[int], None]) -> None:
+        self._stream, self._size, self._sent = stream, size, sent
 
     def __len__(self) -> int:
         return self._size
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.read(2**20), b"")
+        while data := self._stream.read(PIECE):
+            self._sent(len(data))
+            yield data
 
     def close(self) -> None:
         self._stream.close()
 
 
-def part(source: Path, start: int, length: int) -> IO[bytes]:
+def part(source: Path, start: int, length: int) -> Pieces:
     with source.open("rb") as stream:
         stream.seek(start)
-        return io.BytesIO(stream.read(length))
+        data = stream.read(length)
+    return Pieces(io.BytesIO(data), len(data), lambda _: None)

@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -18,6 +18,7 @@ import requests
 from imagekit.errors import Surroundings
 from imagekit.oci import login as logins
 from imagekit.oci.answers import AGAIN, ATTEMPTS, Refused, refusal, tls
+from imagekit.oci.body import Pieces
 from imagekit.oci.challenge import chosen, fields, pause
 from imagekit.oci.login import Login
 
@@ -33,7 +34,7 @@ SLOWEST = 2**20
 TOKEN = 2**16
 """Bytes of an answer of a token server, at most."""
 
-Body = Callable[[], IO[bytes]]
+Body = Callable[[], Pieces]
 """Opens what is sent, from its beginning: it is sent again when a connection breaks."""
 
 
