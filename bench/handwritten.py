@@ -39,7 +39,7 @@ def groups(lock: Lock, folder: Path) -> None:
     lines = {line.partition("==")[0]: line for line in (folder / "requirements.txt").read_text().splitlines()}
     parts = {"cuda": ("cuda", "torch"), "heavy": ("heavy",), "": ("rest",)}
     for name, of in parts.items():
-        mine = [lines[p.name] for p in lock.packages if p.name in lines and group_of(p) in of]
+        mine = [lines[p.name] for p in lock.packages if p.name in lines and group_of(p, lock.resolution.wins) in of]
         (folder / f"{name}{'-' if name else ''}requirements.txt").write_text("".join(f"{line}\n" for line in mine))
     build = lock.resolution.builds[0]
     stages = "".join(f"""\

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -216,19 +217,24 @@ def main() -> None:
     out.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=out))
     try:
-        measures = {
+        measures: dict[str, Callable[[], list[str]]] = {
             "start": start, "build": lambda: build(lock, folder), "change": lambda: change(lock, folder), "size": size,
             "proof": proof.proof, "compose": lambda: composing.composing(lock, folder, docker),
             "stored": lambda: stored.stored(folder),
         }  # fmt: skip
         sections = _sections()
         for name in wanted:
-            sections[parts[name]] = "\n".join(["", *measures[name]()]) + "\n"
+            sections[parts[name]] = "\n".join(["", *measures[name](), "", f"Measured {date.today()}."]) + "\n"
             print(sections[parts[name]], flush=True)
+            _write(parts.values(), sections)
     finally:
         shutil.rmtree(folder)
-    text = "\n".join(f"## {title}\n{sections[title]}" for title in parts.values() if title in sections)
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {date.today().isoformat()}"
+
+
+def _write(titles: Iterable[str], sections: Mapping[str, str]) -> None:
+    """After each part: the next one may fail, and one takes an hour."""
+    text = "\n".join(f"## {title}\n{sections[title]}" for title in titles if title in sections)
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     head = f"# Measured\n\nWritten by `make bench`; {machine}. Ratios are of commands run in turn on one machine.\n\n"
     (HERE / "RESULTS.md").write_text(head + text)
 

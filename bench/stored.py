@@ -26,7 +26,7 @@ CELLS = [
       for profile in ("video-llm", "vision") for suite in ("bookworm", "trixie") for torch in ("2.6.0", "2.9.1")),
     ["multimodal"],
 ]  # fmt: skip
-REPOSITORY = "pytorch"
+REPOSITORY, TAG = "pytorch", "cell"
 
 
 def stored(folder: Path) -> list[str]:
@@ -39,7 +39,8 @@ def stored(folder: Path) -> list[str]:
             # a registry each, as nine images of an engine are too much for most disks
             place = folder / f"{name}-{number}"
             with registries.served(place) as host:
-                own = _blobs(host, push(cell, host, f"cell{number}"))
+                push(cell, host)
+                own = _blobs(host)
             shutil.rmtree(place)
             blobs |= own
             apart += sum(own.values())
@@ -55,39 +56,27 @@ def stored(folder: Path) -> list[str]:
     return rows
 
 
-def _composed(cell: list[str], host: str, tag: str) -> str:
-    run(
-        [
-            "imagekit",
-            "build",
-            *cell,
-            "--no-test",
-            "--engine",
-            "compose",
-            "--output",
-            f"registry:{host}/{REPOSITORY}:{tag}",
-        ]
-    )
-    return tag
+def _composed(cell: list[str], host: str) -> None:
+    output = f"registry:{host}/{REPOSITORY}:{TAG}"
+    run(["imagekit", "build", *cell, "--no-test", "--engine", "compose", "--output", output])
 
 
-def _by_engine(cell: list[str], host: str, tag: str) -> str:
+def _by_engine(cell: list[str], host: str) -> None:
     done = subprocess.run(
         ["imagekit", "build", *cell, "--no-test", "--engine", "buildkit"], stdout=subprocess.PIPE, text=True, check=True
     )
-    name = f"{host}/{REPOSITORY}:{tag}"
+    name = f"{host}/{REPOSITORY}:{TAG}"
     run(["docker", "tag", done.stdout.strip(), name])
     run(["docker", "push", "-q", name])
-    # other profiles share layers with it in the engine too: only names and the last image go
+    # for the room: the next one does without what this one left, except for the base
     run(["docker", "rmi", "-f", done.stdout.strip()])
     run(["docker", "builder", "prune", "-af"])
-    return tag
 
 
-def _blobs(host: str, tag: str) -> dict[str, int]:
+def _blobs(host: str) -> dict[str, int]:
     """Digest -> bytes, the configuration included."""
     asked = urllib.request.Request(
-        f"http://{host}/v2/{REPOSITORY}/manifests/{tag}",
+        f"http://{host}/v2/{REPOSITORY}/manifests/{TAG}",
         headers={"Accept": f"{MANIFEST}, application/vnd.docker.distribution.manifest.v2+json"},
     )
     with urllib.request.urlopen(asked, timeout=60) as reply:

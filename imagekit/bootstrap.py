@@ -62,14 +62,8 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
     Raises Surroundings when mmdebstrap fails.
     """
     # its cleaning of apt makes folders that are apt's own user's, or root's where that user cannot get at TMPDIR
-    call = [
-        *_apart(),
-        "mmdebstrap",
-        "--quiet",
-        "--variant=minbase",
-        "--skip=cleanup/apt",
-        f"--include={','.join(packages)}",
-    ]
+    call = [*_apart(), "mmdebstrap", "--quiet", "--variant=minbase", "--skip=cleanup/apt"]
+    call += [f"--include={','.join(packages)}"]
     call += [f"--customize-hook={hook}" for hook in (*hooks, *HOOKS)]
     call += _mirrored(site)
     environment = {
@@ -107,9 +101,13 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
 def _apart() -> tuple[str, ...]:
     """Mounts of its own: those that mmdebstrap makes for root are gone with it, also when it is killed outright.
 
-    /sys and /dev mounted in a folder that is thrown away later are nobody's wish. Whoever is not root has them anyway.
+    /sys and /dev mounted in a folder that is thrown away later are nobody's wish. Whoever is not root has them anyway,
+    and where root may mount nothing, as in most containers, mmdebstrap mounts nothing.
     """
-    return ("unshare", "--mount", "--propagation", "slave") if os.getuid() == 0 else ()
+    call = ("unshare", "--mount", "--propagation", "slave")
+    if os.getuid() != 0 or subprocess.run([*call, "true"], capture_output=True, check=False).returncode:
+        return ()
+    return call
 
 
 _RUNNING: list[subprocess.Popen[str]] = []

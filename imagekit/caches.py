@@ -61,19 +61,16 @@ def amount(text: str) -> int:
     return int(float(match[1]) * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}[match[2]])
 
 
-GB = 10**9
-
-
 def prune(limit: int) -> int:
     """Remove what was used longest ago of wheels, layers and roots until they take at most `limit`; the bytes removed.
 
     A layer that nothing stands for any more goes in any case. All stay while a build without an engine uses them.
     """
-    if not cache().is_dir():
+    if not cache().is_dir():  # nothing is made to find that there is nothing
         return 0
     shelf = kept()
     entries = sorted((e for kind in ("wheels", "layers", "roots") for e in _entries(kind)), key=lambda e: e.used)
-    left, removed = sum(entry.size for entry in entries), 0
+    left, removed, layers = sum(entry.size for entry in entries), 0, []
     with contextlib.ExitStack() as stack:
         free = stack.enter_context(shelf.alone())
         for entry in entries:
@@ -83,9 +80,12 @@ def prune(limit: int) -> int:
                 shutil.rmtree(entry.path.parent, ignore_errors=True)
             elif entry.kind == "roots":
                 shutil.rmtree(entry.path, ignore_errors=True)
+                _note(entry.path).unlink(missing_ok=True)
             else:
-                shelf.forget(entry.path.name)
+                layers.append(entry.path.name)
             removed += entry.size
+        if layers:
+            shelf.forget(*layers)
     return removed
 
 
@@ -122,13 +122,17 @@ def _entries(kind: str) -> Iterator[Entry]:
 
 def _noted(root: Path) -> int:
     """The size of an unpacked system, which never changes: to count one takes half a second."""
-    note = root.with_name(f"{root.name}.size")
+    note = _note(root)
     try:
         return int(note.read_text(encoding="ascii"))
     except (OSError, ValueError):
         size = _size(root)
         write(note, str(size).encode())
         return size
+
+
+def _note(root: Path) -> Path:
+    return root.with_name(f"{root.name}.size")
 
 
 def _size(folder: Path) -> int:

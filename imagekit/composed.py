@@ -4,47 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from imagekit import (
-    amounts,
-    bootstrap,
-    caches,
-    compose,
-    fetch,
-    files,
-    pipeline,
-    record,
-    scope,
-    tag,
-    wheels,
-    without_engine,
-)
+from imagekit import amounts, caches, compose, files, gathered, pipeline, record, scope, tag, without_engine
 from imagekit import report as reports
-from imagekit.compose import Wheel, room, source, system
+from imagekit.compose import Wheel, system
 from imagekit.compose.outputs import Output, Outputs
 from imagekit.compose.system import System
 from imagekit.errors import NotProven
-from imagekit.lock.model import Lock, Package
+from imagekit.lock.model import Lock
 from imagekit.locking import Say
 from imagekit.oci.archive import content, members
-from imagekit.oci.image import Image, Stacked
+from imagekit.oci.image import Image
 from imagekit.oci.kept import Kept, kept
-from imagekit.plan import group_of
 from imagekit.profile import Profile
 from imagekit.proof import runner
 from imagekit.record import Record
-from imagekit.render import Context
 from imagekit.site import Site
-
-AT_ONCE = 0.3
-"""Seconds within which it shows that something is missing here: long before gigabytes are fetched in vain."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +45,11 @@ def build(
     started = time.monotonic()
     profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
     shelf = kept()
-    caches.prune(site.settings.build.cache_gb * caches.GB)
+    caches.prune(site.settings.build.cache)
     system.trim(shelf)
     with pipeline.build_lock(profile_tag, say), shelf.in_use(), Outputs(wanted, site, shelf.folder, say) as places:
         context = pipeline.rendered(profile, lock, dialect="classic")
-        base, rows = _inputs(context, lock, site, shelf, say, places.layer)
+        base, rows = gathered.gather(context, lock, site, shelf, say, places.layer)
         tag.check(lock, _told(rows, lock.resolution.python, shelf))
         image = compose.compose(context, base, rows, shelf, site, made=places.layer)
         say(
@@ -91,80 +70,6 @@ def build(
         places.write(image, names)
         record.save(new)
     return Done(image, names, new, report, time.monotonic() - started)
-
-
-def _inputs(
-    context: Context, lock: Lock, site: Site, shelf: Kept, say: Say, made: Callable[[Stacked], None]
-) -> tuple[System, list[Wheel]]:
-    """The system and the wheels, at the same time: one waits for the CPU, the other for an index.
-
-    Large wheels become layers as soon as they are here, while packages are built from source: `made` is told of them.
-    """
-    sources = [package for package in lock.packages if package.kind == "sdist"]
-    with ThreadPoolExecutor(1 + len(sources)) as pool, ThreadPoolExecutor(os.cpu_count() or 1) as converting:
-        base = pool.submit(system.make, lock, context.files, site, shelf, say)
-
-        def around_it(package: Package) -> System:
-            if source.on_the_image(lock, package):
-                base.result()  # what both need is made once
-            return source.around_it(context, lock, package, site, shelf, say)
-
-        def begin(wheel: Wheel) -> None:
-            if wheel.size >= compose.BIG:
-                begun.append(converting.submit(compose.ahead, wheel, lock.resolution.python, shelf, made))
-
-        around = {row.name: pool.submit(around_it, row) for row in sources}
-        begun: list[Future[None]] = []
-        try:
-            for known in wait((base, *around.values()), AT_ONCE).done:  # what cannot be made here is no news later
-                known.result()
-            rows = _wheels(context, lock, site, lambda package: around[package.name].result(), begin, say)
-            for conversion in begun:
-                conversion.result()
-            return base.result(), rows
-        except BaseException:  # Ctrl-C reaches this thread only
-            shelf.stop.set()
-            bootstrap.stop_all()
-            room.stop_all()
-            pool.shutdown(wait=True, cancel_futures=True)
-            converting.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _wheels(
-    context: Context, lock: Lock, site: Site, around: Callable[[Package], System], here: Callable[[Wheel], None],
-    say: Say,
-) -> list[Wheel]:  # fmt: skip
-    """Every wheel of the image as a file: from the store, fetched, made, or built from its source in `around` it.
-
-    `here` is told of each that came as a wheel, before anything is built.
-    """
-    store, wins = wheels.store(), lock.resolution.wins
-
-    def fetched(folder: str) -> dict[str, Path]:
-        here = {path: package for path, package in context.wheels.items() if path.startswith(f"{folder}/")}
-        tools = {place: found for place, found in context.tools.items() if place == folder}
-        placed = fetch.into(store, here, tools, lock, site, lambda text: say("fetch", text))
-        return {path: store.path(package.file, package.sha256) for path, package in placed.items()}
-
-    def row(package: Package, digest: str, path: Path) -> Wheel:
-        return Wheel(package.name, package.version, group_of(package, wins), digest, path)
-
-    fetched("wheels")
-    found = {}
-    for package in sorted(lock.packages, key=lambda package: -package.size):
-        path = store.path(package.file, package.sha256)
-        if package.kind == "standin":
-            content = context.files[f"wheels/{group_of(package, wins)}/{package.file}"].content
-            store.fill(package.file, package.sha256, lambda out, content=content: out.write(content))  # type: ignore[misc]
-        if package.kind != "sdist":
-            found[package.name] = row(package, package.sha256, path)
-            here(found[package.name])
-    for package in lock.packages:
-        if package.kind == "sdist":
-            path, digest = source.wheel(context, lock, package, around(package), store, say, fetched)
-            found[package.name] = row(package, digest, path)
-    return [found[package.name] for package in lock.packages]
 
 
 def _told(found: list[Wheel], python: str, shelf: Kept) -> tag.Found:

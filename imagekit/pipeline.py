@@ -105,7 +105,7 @@ def rendered(profile: Profile, lock: Lock, *, dialect: str = "buildkit", link: b
 
 def write_context(context: render.Context, folder: Path, lock: Lock, site: Site, say: Say = lambda *_: None) -> None:
     """A self-contained build context; files that no plain `docker build` could fetch are put into it."""
-    caches.prune(site.settings.build.cache_gb * caches.GB)
+    caches.prune(site.settings.build.cache)
     the_store = wheels.store()
     if context.wheels or context.tools:
         from imagekit import fetch  # requests, which no other stage needs

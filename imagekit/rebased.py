@@ -57,7 +57,7 @@ def rebase(
     """
     started = time.monotonic()
     shelf = kept()
-    caches.prune(site.settings.build.cache_gb * caches.GB)
+    caches.prune(site.settings.build.cache)
     lock = lock_of(remote)
     r = lock.resolution
     if base and base != f"{r.base.kind}:{r.base.name}":

@@ -37,7 +37,7 @@ def prune(limit: str | None, site: str | None) -> None:
     """Remove what was used longest ago until wheels, layers and roots take at most SIZE. `--to 0` removes all."""
     from imagekit import amounts, caches, pipeline
 
-    most = caches.amount(limit) if limit else pipeline.the_site(site).settings.build.cache_gb * caches.GB
+    most = caches.amount(limit) if limit else pipeline.the_site(site).settings.build.cache
     print(f"{amounts.size(caches.prune(most))} removed")
 
 

@@ -29,14 +29,12 @@ def command(
     """
     from imagekit.cli.output import Lines, write
     from imagekit.errors import UsageError
-    from imagekit.proof import evidence, page
+    from imagekit.proof import attached, evidence, page
 
     name = image_or_profile
     if name.startswith(REGISTRY):
         if folder or to:
             raise UsageError("what is in a registry is only listed", hint="without --from and --to")
-        from imagekit.proof import attached
-
         found = attached.all_of(*_there(name, site))
     else:
         found = evidence.find(_image(name, site, overlay), folder)
@@ -45,8 +43,6 @@ def command(
     if to:
         if not to.startswith(REGISTRY):
             raise UsageError(f"--to {to!r} is no registry", hint="--to registry:HOST/REPOSITORY:TAG")
-        from imagekit.proof import attached
-
         new = attached.send(*_there(to, site), found)
         Lines()("evidence", f"{new} of {len(found)} reports are new at {to.removeprefix(REGISTRY)}")
     write(html, page.of_test(found[0].report) if html else "")

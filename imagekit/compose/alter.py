@@ -64,7 +64,7 @@ def main() -> None:
     for path in made:  # what a mount needed to be seen at
         path.unlink()
     after = dict(look(root, ""))
-    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.GNU_FORMAT) as layer:
+    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as layer:
         write(layer, root, before, after, wanted["epoch"])
 
 
@@ -103,8 +103,18 @@ def write(layer: tarfile.TarFile, root: Path, before: Seen, after: Seen, epoch: 
         elif not place.is_socket():
             info = layer.gettarinfo(str(place), path)
             info.mtime, info.uname, info.gname = epoch, "", ""
+            info.pax_headers = capabilities(place) if info.isreg() else {}
             with place.open("rb") if info.isreg() else open(os.devnull, "rb") as file:  # noqa: PTH123
                 layer.addfile(info, file)
+
+
+def capabilities(file: Path) -> dict[str, str]:
+    """What lets a program do more than its user, as layers tell it; seen from these users, whoever they are outside."""
+    try:
+        value = os.getxattr(file, enter.CAPABILITIES)
+    except OSError:  # none, or a file system that has none
+        return {}
+    return {enter.TOLD_OF_CAPABILITIES: value.decode("utf-8", "surrogateescape")}
 
 
 main()

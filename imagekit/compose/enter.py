@@ -32,6 +32,11 @@ INSTALLER = (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)
 """Capabilities (capability.h) of a container's root in Docker: chown, dac_override, fowner, fsetid, kill, setgid,
 setuid, setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap."""
 
+CAPABILITIES = "security.capability"
+"""The attribute of a file that has some (capabilities(7)),"""
+TOLD_OF_CAPABILITIES = f"SCHILY.xattr.{CAPABILITIES}"
+"""and where a tar has it."""
+
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 

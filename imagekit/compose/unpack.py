@@ -9,12 +9,16 @@ brings its own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
 import sys
 import tarfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import enter  # type: ignore[import-not-found]  # beside this file, wherever that is
 
 PREFIX, OPAQUE = ".wh.", ".wh..wh..opq"
 PIECE = 2**20
@@ -75,6 +79,10 @@ def one(layer: tarfile.TarFile, member: tarfile.TarInfo, path: Path, keep: bool)
         os.chown(path, member.uid, member.gid, follow_symlinks=False)
     if not member.issym():
         path.chmod(member.mode & 0o7777)
+        capable = member.pax_headers.get(enter.TOLD_OF_CAPABILITIES)
+        if capable and keep:  # after the owner: another one takes them away
+            with contextlib.suppress(OSError):  # a file system that has none
+                os.setxattr(path, enter.CAPABILITIES, capable.encode("utf-8", "surrogateescape"))
         os.utime(path, (member.mtime, member.mtime))
 
 

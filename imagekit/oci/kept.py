@@ -118,12 +118,13 @@ class Kept:
             found[name] = max(found.get(name, 0.0), path.stat().st_mtime)
         return found
 
-    def forget(self, digest: str) -> None:
-        """Remove a layer and all keys that stand for it."""
+    def forget(self, *digests: str) -> None:
+        """Remove layers and all keys that stand for them."""
         for path in self._keys.glob("*.json"):
-            if _digest(path) == digest:
-                path.unlink()
-        (self._blobs / digest).unlink(missing_ok=True)
+            if _digest(path) in digests:
+                path.unlink(missing_ok=True)
+        for digest in digests:
+            (self._blobs / digest).unlink(missing_ok=True)
 
     def verify(self) -> list[str]:
         """Read every layer; the digests of those that are damaged, which are removed."""

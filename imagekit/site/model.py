@@ -89,6 +89,11 @@ class Build(_Model):
     cache_gb: int = Field(default=40, ge=0)
     """GB of wheels, layers and unpacked systems that stay on this machine; those used longest ago go first."""
 
+    @property
+    def cache(self) -> int:
+        """`cache_gb` in bytes."""
+        return self.cache_gb * 10**9
+
 
 class Pool(_Model):
     """One kind of node of the fleet."""

@@ -203,15 +203,20 @@ STEPS = """steps:
   - mv /usr/share/base-files /usr/share/a-base && ln -s a-base /usr/share/base-files
   - mkdir /opt/w; (while :; do echo x >/opt/w/1; rm -f /opt/w/1; done) >/dev/null 2>&1 & sleep 0.2
   - chmod 700 /usr/share/pixmaps; ln /etc/issue /etc/issue.too; rm /etc/debian_version; mkfifo /opt/w/pipe
+  - cp /bin/true /opt/w/bound
+  - /usr/bin/python3 -c "import os; os.setxattr('/opt/w/bound', 'security.capability', bytes.fromhex('{capable}'))"
   - "true # {long}"
 """
+
+CAPABLE = "0100000280040000" + "00" * 12
+"""CAP_NET_BIND_SERVICE and CAP_SETUID in the form of Linux 2.6 (capabilities(7)); no UTF-8."""
 
 
 def test_steps_that_move_link_and_leave_something_running(company: Company, tmp_path: Path) -> None:
     """A layer that engines take, with what was there when the last step had ended."""
     room, name = company.room, f"odd{uuid.uuid4().hex[:6]}"
     rooms.MADE.add(f"tiny-{name}")
-    (room.folder / f"{name}.yaml").write_text(STEPS.replace("{long}", "x" * 140_000))
+    (room.folder / f"{name}.yaml").write_text(STEPS.replace("{long}", "x" * 140_000).replace("{capable}", CAPABLE))
     call = ("build", "tiny", "--overlay", f"{name}.yaml", "--engine", "compose", "--no-test", "--json")
     done = json.loads(room.good(*call, "--output", f"archive:{tmp_path / 'odd.tar'}", "--output", "oci:odd").stdout)
     docker("load", "-q", "-i", str(tmp_path / "odd.tar"))
@@ -224,8 +229,12 @@ def test_steps_that_move_link_and_leave_something_running(company: Company, tmp_
         said = error.stdout
         assert "debian_version" in error.stderr
     finally:
+        capable = inside(
+            tag, "python", "-c", "import os; print(os.getxattr('/opt/w/bound', 'security.capability').hex())"
+        )
         found = rooms.files_of(tag)
         docker("rmi", "-f", docker("images", "-q", "--no-trunc", tag))
+    assert capable.strip() == CAPABLE
     assert said.split()[0] == "a-base" and int(said.split()[1]) > 1
     assert found["usr/share/pixmaps"][1] == 0o700 and "etc/issue.too" in found and "opt/w/pipe" in found
     again = room.run("rebase", "oci:odd")

@@ -111,3 +111,17 @@ def test_a_layer_that_is_another_than_the_image_says(root: Path, tmp_path: Path)
     cut.path.write_bytes(cut.path.read_bytes()[:2000])
     with pytest.raises(Error):
         unpack(root, cut)
+
+
+def test_capabilities_of_a_file(root: Path, tmp_path: Path) -> None:
+    """Of users of one's own they are told with the owner of these users: the two words of them are compared."""
+    value, out = bytes.fromhex("0100000280040000" + "00" * 12), io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        entry = tarfile.TarInfo("ping")
+        entry.pax_headers = {"SCHILY.xattr.security.capability": value.decode("utf-8", "surrogateescape")}
+        archive.addfile(entry)
+    path = tmp_path / "layer.tar.gz"
+    path.write_bytes(gzip.compress(out.getvalue()))
+    layer = Layer("0" * 64, "0" * 64, path.stat().st_size, len(out.getvalue()), 1)
+    tree.extract(Stacked(layer, path, "somebody's"), root, keep_owners=True)
+    assert os.getxattr(root / "ping", "security.capability")[4:20] == value[4:20]
