@@ -34,6 +34,7 @@ Docker = Callable[[Path, str], list[str]]
 
 
 def composing(lock: Lock, folder: Path, docker: Docker) -> list[str]:
+    run(["imagekit", "base", "bootstrap", "--suite", lock.resolution.base.name])  # what the Dockerfiles stand on
     took = {
         UV: _by_hand(handwritten.uv, lock, folder / "uv", docker),
         GROUPS: _by_hand(handwritten.groups, lock, folder / "groups", docker),

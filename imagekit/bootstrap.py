@@ -104,10 +104,10 @@ def _apart() -> tuple[str, ...]:
     /sys and /dev mounted in a folder that is thrown away later are nobody's wish. Whoever is not root has them anyway,
     and where root may mount nothing, as in most containers, mmdebstrap mounts nothing.
     """
-    call = ("unshare", "--mount", "--propagation", "slave")
-    if os.getuid() != 0 or subprocess.run([*call, "true"], capture_output=True, check=False).returncode:
-        return ()
-    return call
+    with contextlib.suppress(Surroundings):
+        if os.getuid() == 0:
+            return (*namespaces.root(), "--mount", "--propagation", "slave")
+    return ()
 
 
 _RUNNING: list[subprocess.Popen[str]] = []

@@ -80,7 +80,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def unshare(*, network: bool = False) -> list[str]:
     """What a command begins with to be in a room; `network`: that of this machine. Raises Surroundings where that
     cannot be."""
-    return [*(namespaces.root() or ("unshare",)), *_NAMESPACES, *([] if network else ["--net"])]
+    return [*namespaces.root(), *_NAMESPACES, *([] if network else ["--net"])]
 
 
 def isolation() -> str:
