@@ -66,16 +66,16 @@ class Done:
 
 def assemble(
     profile: Profile, lock: Lock, site: Site, engine: Engine, say: Say, *, prove: bool = True,
-    wish: runner.Wish = ALL, builder: str = "buildkit",
+    wish: runner.Wish = ALL, builder: str = "buildkit", pyc: bool = True,
 ) -> Done:  # fmt: skip
     """Build, prove, tag. Raises BuildFailed, or NotProven after leaving the image under its -failed tag.
 
-    `builder`: buildkit | classic.
+    `builder`: buildkit | classic; `pyc`: with bytecode of the packages.
     """
     started = time.monotonic()
     profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
     with pipeline.build_lock(profile_tag, say), _named_meanwhile(engine) as meanwhile:
-        context = pipeline.rendered(profile, lock, dialect=builder, link=engine.links)
+        context = pipeline.rendered(profile, lock, dialect=builder, link=engine.links, pyc=pyc)
         _announce(context, say)
         base_image = ensure_base(lock, engine, site, say)
         build = _build_classic if builder == "classic" else _build

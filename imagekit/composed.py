@@ -29,6 +29,8 @@ from imagekit.site import Site
 @dataclass(frozen=True)
 class Done:
     image: Image
+    reference: str
+    """How whoever takes it names it (outputs.reference)."""
     names: tag.Names
     record: Record
     report: reports.Report | None
@@ -36,11 +38,12 @@ class Done:
 
 
 def build(
-    profile: Profile, lock: Lock, site: Site, wanted: Sequence[Output], say: Say, *, prove: bool, wish: runner.Wish
-) -> Done:
+    profile: Profile, lock: Lock, site: Site, wanted: Sequence[Output], say: Say, *, prove: bool, wish: runner.Wish,
+    pyc: bool = True,
+) -> Done:  # fmt: skip
     """Compose, prove, write. An image that is not proven is not written. Raises NotProven, BuildFailed, Surroundings.
 
-    Layers of packages are on their way into a registry before: nothing points to them.
+    Layers of packages are on their way into a registry before: nothing points to them. `pyc`: with their bytecode.
     """
     started = time.monotonic()
     profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
@@ -48,7 +51,7 @@ def build(
     caches.prune(site.settings.build.cache)
     system.trim(shelf)
     with pipeline.build_lock(profile_tag, say), shelf.in_use(), Outputs(wanted, site, shelf.folder, say) as places:
-        context = pipeline.rendered(profile, lock, dialect="classic")
+        context = pipeline.rendered(profile, lock, dialect="classic", pyc=pyc)
         base, rows = gathered.gather(context, lock, site, shelf, say, places.layer)
         tag.check(lock, _told(rows, lock.resolution.python, shelf))
         image = compose.compose(context, base, rows, shelf, site, made=places.layer)
@@ -67,9 +70,9 @@ def build(
         elif known:
             say("prove", f"the very same image was proven on {known}; --fresh proves it again")
         new = new.model_copy(update={"proven": known or (pipeline.today() if report else "")})
-        places.write(image, names)
+        reference = places.write(image, names)
         record.save(new)
-    return Done(image, names, new, report, time.monotonic() - started)
+    return Done(image, reference, names, new, report, time.monotonic() - started)
 
 
 def _told(found: list[Wheel], python: str, shelf: Kept) -> tag.Found:

@@ -72,8 +72,11 @@ def labels(lock: Lock) -> dict[str, str]:
     return {**r.labels, **title, **own}
 
 
-def files(lock: Lock) -> dict[str, File]:
-    """/opt/venv's own files and /opt/imagekit: the lock, the facts for preflight and proof, the smoke program."""
+def files(lock: Lock, *, pyc: bool = True) -> dict[str, File]:
+    """/opt/venv's own files and /opt/imagekit: the lock, the facts for preflight and proof, the smoke program.
+
+    `pyc`: the image has bytecode of its packages.
+    """
     r = lock.resolution
     home = "rootfs/opt/imagekit"
     constraints = "".join(f"{p.name}=={p.version}\n" for p in lock.packages)
@@ -84,7 +87,7 @@ def files(lock: Lock) -> dict[str, File]:
         f"rootfs/opt/venv/bin/python{r.python}": File(b"", link="python"),
         f"rootfs/opt/venv/lib/python{r.python}": File(b"", link="python"),
         f"{home}/lock.json": File(_image_lock(lock)),
-        f"{home}/image.json": File(_image_facts(lock)),
+        f"{home}/image.json": File(_image_facts(lock, pyc)),
         f"{home}/constraints.txt": File(constraints.encode()),
     }
     smoke = resources.smoke()
@@ -117,7 +120,7 @@ def _image_lock(lock: Lock) -> bytes:
     return (json.dumps(raw, indent=1, sort_keys=True) + "\n").encode()
 
 
-def _image_facts(lock: Lock) -> bytes:
+def _image_facts(lock: Lock, pyc: bool) -> bytes:
     r = lock.resolution
     torch = lock.package("torch")
     builds = [build for build in r.builds if lock.package(build.package)]
@@ -131,6 +134,7 @@ def _image_facts(lock: Lock) -> bytes:
         "standin_torch": torch is not None and torch.size < 1_000_000,
     }  # fmt: skip
     facts |= {"ops": ops} if ops else {}
+    facts |= {} if pyc else {"bytecode": False}
     facts |= {"trust": sorted(r.trust)} if r.trust else {}
     facts |= {"starts": r.starts} if r.starts else {}
     return (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()

@@ -97,10 +97,12 @@ def _look(profile: Profile, reference: str, say: Say, upgrade: bool) -> Foundati
     return foundation.read(reference, image, said.stdout)
 
 
-def rendered(profile: Profile, lock: Lock, *, dialect: str = "buildkit", link: bool = True) -> render.Context:
+def rendered(
+    profile: Profile, lock: Lock, *, dialect: str = "buildkit", link: bool = True, pyc: bool = True
+) -> render.Context:
     own = own_files.of(profile)
     own_files.check(own, lock.resolution)
-    return render.context(lock, dialect=dialect, link=link, own=own)
+    return render.context(lock, dialect=dialect, link=link, own=own, pyc=pyc)
 
 
 def write_context(context: render.Context, folder: Path, lock: Lock, site: Site, say: Say = lambda *_: None) -> None:

@@ -38,6 +38,8 @@ BOTTOM = re.compile(r"imagekit: \w+, \d+ distribution packages")
 @dataclass(frozen=True)
 class Done:
     image: Image
+    reference: str
+    """How whoever takes it names it (outputs.reference)."""
     changed: bool
     """Whether it is another image than before."""
     tags: tuple[str, ...]
@@ -88,7 +90,9 @@ def rebase(
         if not changed:
             say("rebase", f"its system is the newest{'' if wanted else ': nothing to do'}")
             if not wanted:
-                return Done(old, False, (), drift, None, time.monotonic() - started)
+                same = f"{_same_place(remote).place}@{old.digest}"
+                name = remote.told if remote.told.startswith(LAYOUT) else same
+                return Done(old, name, False, (), drift, None, time.monotonic() - started)
         image = restacked(old, bottom) if changed else old
         if changed:
             say("rebase", f"1 of {len(image.layers)} layers is new, {amounts.size(bottom.layer.size)}")
@@ -100,9 +104,9 @@ def rebase(
         if not prove:
             say("prove", "not run (--no-test)")
         with Outputs(wanted or [_same_place(remote)], site, shelf.folder, say) as places:
-            places.write(image, names)
+            reference = places.write(image, names)
         record.save(entry.model_copy(update={"proven": pipeline.today() if report else ""}))
-    return Done(image, changed, (*names.moving, names.immutable), drift, report, time.monotonic() - started)
+    return Done(image, reference, changed, (*names.moving, names.immutable), drift, report, time.monotonic() - started)
 
 
 def lock_of(remote: Remote) -> Lock:

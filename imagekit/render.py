@@ -43,15 +43,20 @@ class Context:
     plan: Plan
     tools: dict[str, tuple[Tool, ...]] = field(default_factory=dict)
     """Folder in the context -> tools whose files belong there too: a lock has their hashes, an index their names."""
+    pyc: bool = True
+    """Whether the image has bytecode of its packages."""
 
 
-def context(lock: Lock, *, dialect: str = "buildkit", link: bool = True, own: dict[str, File] | None = None) -> Context:
+def context(
+    lock: Lock, *, dialect: str = "buildkit", link: bool = True, own: dict[str, File] | None = None, pyc: bool = True
+) -> Context:
     """The whole build context of a lock.
 
-    `dialect`: buildkit | classic; `link`: the engine knows COPY --link; `own`: the profile's own files.
+    `dialect`: buildkit | classic; `link`: the engine knows COPY --link; `own`: the profile's own files; `pyc`: with
+    bytecode of the packages.
     """
     offline = dialect == "classic"
-    files = contract.files(lock)
+    files = contract.files(lock, pyc=pyc)
     places = {_place(path, lock): file for path, file in (own or {}).items()}
     archives = lock.resolution.apt_sources
     places |= {f"apt/sources.list.d/{archive.name}.sources": File(_deb822(archive)) for archive in archives}
@@ -95,7 +100,7 @@ def context(lock: Lock, *, dialect: str = "buildkit", link: bool = True, own: di
     ignore = "# everything here belongs to the image\n"
     files[".dockerignore"] = File(ignore.encode())
     copied = [path for path in places if path.startswith("files/")]
-    return Context(_dockerfile(the_plan, dialect, link, copied), files, wheels, the_plan, tools)
+    return Context(_dockerfile(the_plan, dialect, link, copied, pyc), files, wheels, the_plan, tools, pyc)
 
 
 def _place(path: str, lock: Lock) -> str:
@@ -174,7 +179,7 @@ def _folders(top: Path, folder: Path) -> None:
     folder.chmod(0o2775 if place in contract.SHARED else 0o755)
 
 
-def _dockerfile(the_plan: Plan, dialect: str, link: bool, own: list[str]) -> str:
+def _dockerfile(the_plan: Plan, dialect: str, link: bool, own: list[str], pyc: bool) -> str:
     lock = the_plan.lock
     r = lock.resolution
     env = jinja2.Environment(
@@ -197,7 +202,7 @@ def _dockerfile(the_plan: Plan, dialect: str, link: bool, own: list[str]) -> str
         {
             "name": group,
             "about": ABOUT[group],
-            "bytecode": group != "cuda",
+            "bytecode": pyc and group != "cuda",
             "sources": [
                 {"package": package, "build": build} for package, build in sources if group_of(package, r.wins) == group
             ],

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from imagekit.cli.options import arguments, engine_option, locking, parse_locking, parse_wishes, wishes
+from imagekit.cli.options import arguments, engine_option, locking, parse_locking, parse_wishes, pyc_option, wishes
 
 
 @click.command("build")
@@ -18,6 +18,7 @@ from imagekit.cli.options import arguments, engine_option, locking, parse_lockin
 @click.option("--require-gpu", is_flag=True, help="A GPU check that cannot run is a failure.")
 @click.option("--fresh", is_flag=True, help="The proof takes nothing over from an earlier one.")
 @engine_option
+@pyc_option
 @click.option(
     "--output",
     multiple=True,
@@ -27,7 +28,11 @@ from imagekit.cli.options import arguments, engine_option, locking, parse_lockin
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Builds side by side; default: one per two CPUs.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
 def command(profiles: tuple[str, ...], jobs: int | None, **options: Any) -> None:
-    """Build, prove and tag an image of each PROFILE. Prints the image ids, in their order."""
+    """Build, prove and tag an image of each PROFILE.
+
+    Prints what each is called, in their order: its id in an engine, HOST/REPOSITORY@DIGEST in a registry, oci:DIR:TAG
+    in a layout.
+    """
     if len(profiles) > 1:
         _several(profiles, jobs, options)
     else:
@@ -39,7 +44,7 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
     from imagekit.cli.output import Lines
     from imagekit.proof import runner
 
-    say, wanted, output = Lines(), options.pop("engine"), options.pop("output")
+    say, wanted, output, pyc = Lines(), options.pop("engine"), options.pop("output"), not options.pop("no_pyc")
     places = _places(wanted, output, gpus)
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
     the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
@@ -47,7 +52,7 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
         targets = pipeline.targets(the_profile, site)
         wish = runner.Wish(gpus="none", require_gpu=require_gpu, fresh=fresh, targets=targets)
         lock, _ = locking.locked(the_profile, resolution, site, say, locks)
-        _composed(the_profile, lock, site, places, say, prove=not no_test, wish=wish, as_json=as_json)
+        _composed(the_profile, lock, site, places, say, prove=not no_test, wish=wish, pyc=pyc, as_json=as_json)
         return
     from imagekit import amounts, assemble, report  # docker, which no image without an engine needs
     from imagekit.engines import choice
@@ -62,7 +67,9 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
     lock, _ = locking.locked(the_profile, resolution, site, say, locks)
     targets = pipeline.targets(the_profile, site)
     wish = runner.Wish(gpus=gpus, require_gpu=require_gpu, fresh=fresh, targets=targets)
-    done = assemble.assemble(the_profile, lock, site, engine, say, prove=not no_test, wish=wish, builder=builder)
+    done = assemble.assemble(
+        the_profile, lock, site, engine, say, prove=not no_test, wish=wish, builder=builder, pyc=pyc
+    )
     say("done", f"{amounts.size(done.size):<58} {amounts.clock(done.seconds)}")
     name = done.names.moving[0]
     say("", f"try it: imagekit run {name}      inside: imagekit inspect {name}")
@@ -92,11 +99,11 @@ def _places(wanted: str, output: tuple[str, ...], gpus: str) -> list[Any]:
 
 
 def _composed(
-    profile: Any, lock: Any, site: Any, places: list[Any], say: Any, *, prove: bool, wish: Any, as_json: bool
+    profile: Any, lock: Any, site: Any, places: list[Any], say: Any, *, prove: bool, wish: Any, pyc: bool, as_json: bool
 ) -> None:
     from imagekit import amounts, composed, report
 
-    done = composed.build(profile, lock, site, places, say, prove=prove, wish=wish)
+    done = composed.build(profile, lock, site, places, say, prove=prove, wish=wish, pyc=pyc)
     say("done", f"{amounts.size(done.image.size):<58} {amounts.clock(done.seconds)}")
     if as_json:
         proof = report.as_json(done.report) if done.report else None
@@ -104,7 +111,7 @@ def _composed(
         result = {"image": done.image.id, "digest": done.image.digest, "tags": names, "size": done.image.size}
         print(json.dumps({**result, "record": done.record.model_dump(), "proof": proof}, indent=1))
     else:
-        print(done.image.digest)
+        print(done.reference)
 
 
 def _several(profiles: tuple[str, ...], jobs: int | None, options: dict[str, Any]) -> None:

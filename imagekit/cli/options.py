@@ -34,6 +34,11 @@ engine_option = click.option(
     "which needs no engine.",
 )  # fmt: skip
 
+pyc_option = click.option(
+    "--no-pyc", is_flag=True,
+    help="No bytecode in the image: it is smaller and sooner there, and every process compiles what it imports.",
+)  # fmt: skip
+
 
 def wishes(function: F) -> F:
     for option in reversed(_WISHES):

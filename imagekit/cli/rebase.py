@@ -18,7 +18,7 @@ def command(
 ) -> None:
     """Put the newest distribution packages under an image, and leave its wheels as they are.
 
-    IMAGE is registry:HOST/REPOSITORY:TAG or oci:DIR[:TAG], composed by `build --engine compose`. Prints the digest.
+    IMAGE is registry:HOST/REPOSITORY:TAG or oci:DIR[:TAG], composed by `build --engine compose`. Prints its name.
     """
     from imagekit import amounts, pipeline, rebased, remote, report
     from imagekit.cli.output import Lines
@@ -40,4 +40,4 @@ def command(
         told = {"image": done.image.id, "digest": done.image.digest, "changed": done.changed, "tags": done.tags}
         print(json.dumps({**told, "drift": done.drift, "proof": proof}, indent=1))
     else:
-        print(done.image.digest)
+        print(done.reference)

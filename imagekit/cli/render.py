@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from imagekit.cli.options import engine_option, locking, parse_locking, parse_wishes, wishes
+from imagekit.cli.options import engine_option, locking, parse_locking, parse_wishes, pyc_option, wishes
 
 
 @click.command("render")
@@ -13,6 +13,7 @@ from imagekit.cli.options import engine_option, locking, parse_locking, parse_wi
 @wishes
 @locking
 @engine_option
+@pyc_option
 @click.option("-o", "--output", metavar="DIR", help="Write the whole context there; without it, only the Dockerfile.")
 def command(profile: str, output: str | None, **options: Any) -> None:
     """Write a Dockerfile of PROFILE that builds without imagekit."""
@@ -20,11 +21,12 @@ def command(profile: str, output: str | None, **options: Any) -> None:
     from imagekit.cli.output import Lines
 
     say = Lines(quiet=output is None)
+    pyc = not options.pop("no_pyc")
     dialect = "classic" if options.pop("engine") == "classic" else "buildkit"
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
     the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
     lock, _ = locking.locked(the_profile, resolution, site, say, locks)
-    context = pipeline.rendered(the_profile, lock, dialect=dialect)
+    context = pipeline.rendered(the_profile, lock, dialect=dialect, pyc=pyc)
     if output is None:
         print(context.dockerfile, end="")
         return

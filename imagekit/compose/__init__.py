@@ -85,7 +85,7 @@ def compose(
     lock = context.plan.lock
     files = _Files(wheels, lock.resolution.python, lock.resolution.wins, shelf)
     compiler = Compiler(base, lock.resolution.python, shelf)
-    ordered = slots(wheels, max(stack.MOST - len(base.layers) - 2, stack.SHARED + COMPANIONS + 1))
+    ordered = slots(wheels, max(stack.MOST - len(base.layers) - 2, stack.SHARED + COMPANIONS + 1), context.pyc)
     largest_first = sorted(ordered, key=lambda slot: (slot.bytecode, -sum(wheel.size for wheel in slot.wheels)))
     for below in base.layers:
         made(below)
@@ -124,17 +124,17 @@ def ahead(wheel: Wheel, python: str, shelf: Kept, made: Callable[[Stacked], None
     made(Stacked(*found, Slot((wheel,), False).told))
 
 
-def slots(wheels: Sequence[Wheel], most: int) -> list[Slot]:
+def slots(wheels: Sequence[Wheel], most: int, pyc: bool = True) -> list[Slot]:
     """The layers between the system and the image's own files, the lowest first: what changes least is below.
 
-    `most`: how many there may be.
+    `most`: how many there may be; `pyc`: layers of bytecode too.
     """
     by_name = {wheel.name: wheel for wheel in wheels}
     # where many are big, the bar is higher: bytecode takes a quarter of the layers at most
     least = next(bar for bar in (BIG, 10 * BIG, 100 * BIG, 1 << 62) if sum(w.size >= bar for w in wheels) <= most // 4)
     shares: dict[tuple[int, str], list[Wheel]] = {}
     # nothing of the group cuda is compiled, so that it fits every Python
-    for wheel in sorted((w for w in wheels if w.group != "cuda"), key=lambda wheel: wheel.name):
+    for wheel in sorted((w for w in wheels if pyc and w.group != "cuda"), key=lambda wheel: wheel.name):
         if wheel.size >= least:
             shares[_rank(wheel), wheel.name] = [wheel]
         else:

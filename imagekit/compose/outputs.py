@@ -74,8 +74,8 @@ class Outputs:
         for sending in self._sending.values():
             sending.layer(one)
 
-    def write(self, image: Image, names: Names) -> None:
-        """The image, wherever it is wanted."""
+    def write(self, image: Image, names: Names) -> str:
+        """The image, wherever it is wanted; how whoever takes it names it (`reference`)."""
         tags = [*names.moving, names.immutable]
         for output in self._wanted:
             if output.kind == "oci":
@@ -91,6 +91,22 @@ class Outputs:
                 self._places[target.host].note(target.repository, blobs)
             else:
                 _load(image, tags, self._say)
+        return reference(image, self._wanted, names)
+
+
+def reference(image: Image, wanted: Sequence[Output], names: Names) -> str:
+    """HOST/REPOSITORY@DIGEST where it is in a registry, else its id in an engine, oci:DIR:TAG, or a file.
+
+    Docker, skopeo and the verbs of imagekit take it as it is.
+    """
+    places = {output.kind: output.place for output in reversed(wanted)}
+    if "registry" in places:
+        return f"{references.parse(places['registry']).place}@{image.digest}"
+    if "engine" in places:
+        return image.id
+    if "oci" in places:
+        return f"oci:{places['oci']}:{names.immutable.rpartition(':')[2]}"
+    return places["archive"]
 
 
 def _load(image: Image, tags: list[str], say: Callable[[str, str], None]) -> None:

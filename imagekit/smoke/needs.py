@@ -16,6 +16,10 @@ def lock(image: Image) -> str:
     return "" if image.locked else "not built by imagekit: there is no lock to compare with"
 
 
+def bytecode(image: Image) -> str:
+    return "" if image.facts.get("bytecode", True) else "built without (--no-pyc)"
+
+
 def any_gpu(image: Image) -> str:
     return gpu.here().absent
 
@@ -31,6 +35,7 @@ def two_cores(image: Image) -> str:
 
 NEEDS: dict[str, Callable[[Image], str]] = {
     "lock": lock,
+    "bytecode": bytecode,
     "gpu": any_gpu,
     "two-gpus": two_gpus,
     "two-cores": two_cores,

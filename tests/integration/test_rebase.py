@@ -48,7 +48,8 @@ def made(built: object, shared: Path, tmp_path_factory: pytest.TempPathFactory) 
     new = pulled.pulled(_at(room.folder / "new"), Kept(room.folder / "none"), lambda *_: None)
     old = restacked(new, replace(new.layers[0], **_older(new.layers[0].path, room.folder / "older")))
     layout.write(old, room.folder / "old", [TAG])
-    return Made(room, done.stdout.strip(), old)
+    assert done.stdout.startswith(f"oci:new:{TAG}-")
+    return Made(room, new.digest, old)
 
 
 def _at(folder: Path) -> remote.Remote:
@@ -87,9 +88,10 @@ def test_the_older_one_is_older(made: Made) -> None:
 def test_the_newest_packages_under_the_same_wheels(made: Made) -> None:
     """What comes out is what a build gives."""
     done = made.room.good("rebase", f"oci:old:{TAG}", "--output", "oci:rebased", "--fresh")
-    assert done.stdout.strip() == made.digest
+    assert made.digest in (made.room.folder / "rebased/index.json").read_text()
     assert "drift    tini 0.1 -> " in done.stderr and done.stderr.count(" -> ") == 1
     assert f"1 of {len(made.old.layers)} layers is new" in done.stderr and "static  19 pass" in done.stderr
+    assert made.room.good("rebase", done.stdout.strip()).stdout == done.stdout
     again = made.room.good("rebase", f"oci:rebased:{TAG}", "--json")
     assert "nothing to do" in again.stderr and json.loads(again.stdout)["changed"] is False
     assert made.room.leftovers() == []
@@ -101,10 +103,10 @@ def test_in_a_registry_the_system_alone_is_sent(made: Made, tmp_path: Path) -> N
         push(made.old, Sending(connect.to(name)), [TAG])
         before = {path.parent.name for path in (tmp_path / "registry").rglob("data")}
         done = made.room.good("rebase", f"registry:{name}", "--no-test")
-        assert done.stdout.strip() == made.digest
+        assert done.stdout.strip() == f"{host}/ml/pytorch@{made.digest}"
         assert connect.to(name).digest_of(TAG) == made.digest
         longer = made.room.good("rebase", f"registry:{name}", "--no-test", "--output", f"registry:{host}/ml/pytorch2")
-        assert longer.stdout.strip() == made.digest
+        assert longer.stdout.strip() == f"{host}/ml/pytorch2@{made.digest}"
         new = {path.parent.name for path in (tmp_path / "registry").rglob("data")} - before
         assert len(new) == 3, "a layer, a config, a manifest"
         elsewhere = replace(made.room, extra={**made.room.extra, "XDG_CACHE_HOME": str(tmp_path / "cache")})
@@ -189,7 +191,7 @@ def test_a_layer_that_is_not_what_the_image_says(made: Made, tmp_path: Path) -> 
 
 def test_nothing_to_do_is_still_written_where_it_is_to_go(made: Made) -> None:
     done = made.room.good("rebase", f"oci:new:{TAG}", "--no-test", "--output", "oci:copied")
-    assert done.stdout.strip() == made.digest and made.digest in (made.room.folder / "copied/index.json").read_text()
+    assert done.stdout.startswith("oci:copied:") and made.digest in (made.room.folder / "copied/index.json").read_text()
 
 
 def test_a_layout_that_was_damaged_on_the_way(made: Made, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -85,6 +86,15 @@ def test_a_secret_of_the_site_is_in_no_file(tmp_path: Path, monkeypatch: pytest.
         assert secrets["pip"].stat().st_mode & 0o077 == 0
         kept = [secrets["pip"], secrets["uv"]]
     assert not any(path.exists() for path in kept)
+
+
+def test_without_bytecode_nothing_is_compiled_and_the_image_says_so() -> None:
+    lock = samples.lock()
+    facts = "rootfs/opt/imagekit/image.json"
+    usual, bare = render.context(lock), render.context(lock, pyc=False)
+    assert "compileall" in usual.dockerfile and "compileall" not in bare.dockerfile
+    assert "bytecode" not in json.loads(usual.files[facts].content)
+    assert json.loads(bare.files[facts].content)["bytecode"] is False
 
 
 def test_wheels_of_a_private_index_are_files_of_the_context() -> None:

@@ -67,4 +67,4 @@ def _compiles(source: Path) -> bool:
     return True
 
 
-CHECK = Check("bytecode", "static", run, covers=(ALL,), needs=("lock",))
+CHECK = Check("bytecode", "static", run, covers=(ALL,), needs=("lock", "bytecode"))
