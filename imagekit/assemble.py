@@ -73,7 +73,7 @@ def assemble(
     `builder`: buildkit | classic; `pyc`: with bytecode of the packages.
     """
     started = time.monotonic()
-    profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
+    profile_tag = tag.of_profile(lock.resolution, site.settings.tags)
     with pipeline.build_lock(profile_tag, say), _named_meanwhile(engine) as meanwhile:
         context = pipeline.rendered(profile, lock, dialect=builder, link=engine.links, pyc=pyc)
         _announce(context, say)
@@ -89,7 +89,7 @@ def assemble(
         new = new.model_copy(update={"scope": scope.of(context, base_id, context.dockerfile.splitlines())})
         for line in record.drift(new):
             say("drift", line)
-        names = tag.names(lock, site.settings.tags, new.key, new.created)
+        names = tag.names(lock.resolution, site.settings.tags, new.key, new.created)
         report = None
         if prove:
             report = runner.prove(engine, image, replace(wish, scope=new.scope), lambda step: say("~", step))

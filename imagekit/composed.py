@@ -46,7 +46,7 @@ def build(
     Layers of packages are on their way into a registry before: nothing points to them. `pyc`: with their bytecode.
     """
     started = time.monotonic()
-    profile_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile
+    profile_tag = tag.of_profile(lock.resolution, site.settings.tags)
     shelf = kept()
     caches.prune(site.settings.build.cache)
     system.trim(shelf)
@@ -62,7 +62,7 @@ def build(
         new = recorded(lock, image, base, site, context.plan.key, scope.of(context, base.id))
         for line in record.drift(new):
             say("drift", line)
-        names = tag.names(lock, site.settings.tags, new.key, new.created)
+        names = tag.names(lock.resolution, site.settings.tags, new.key, new.created)
         known = "" if wish.fresh else known_as(image)
         report = proven(image, replace(wish, scope=new.scope), say) if prove and not known else None
         if not prove:
@@ -108,7 +108,7 @@ def recorded(lock: Lock, image: Image, base: System, site: Site, plan: str, scop
     """`plan`: what was to be made, as a digest; `scope`: what it is made from besides its packages."""
     r, today = lock.resolution, pipeline.today()
     key = hashlib.sha256(json.dumps([plan, image.digest]).encode()).hexdigest()
-    profile_tag = tag.names(lock, site.settings.tags, key, today).profile
+    profile_tag = tag.of_profile(r, site.settings.tags)
     first = next((old.created for old in record.all_of(profile_tag) if old.key == key), today)
     return Record(
         tag=profile_tag, key=key, created=first, image=image.id, lock=lock.digest, base=base.id,

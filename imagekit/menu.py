@@ -49,7 +49,7 @@ def _entry(name: str, site: Site, image_size: Callable[[str], int | None]) -> En
         the_profile, r = pipeline.resolved(name, Wishes(), site, lambda *_: None)
         path = locking.path_of(the_profile, r)
         lock = read(path) if path.is_file() else None
-        its_tag = tag.names(lock, site.settings.tags, "0" * 64, "0" * 8).profile if lock else ""
+        its_tag = tag.of_profile(lock.resolution, site.settings.tags) if lock else ""
     except Error as error:
         return Entry(name, problem=error.message)
     size, size_of = image_size(its_tag) if its_tag else None, "image"

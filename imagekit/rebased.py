@@ -99,7 +99,7 @@ def rebase(
         # of its own files and the system, as their layers are
         scope = hashlib.sha256(json.dumps([new.id, image.layers[-1].layer.diff_id]).encode()).hexdigest()
         entry = composed.recorded(lock, image, new, site, f"rebase {lock.digest}", scope)
-        names = tag.names(lock, site.settings.tags, entry.key, entry.created)
+        names = tag.names(lock.resolution, site.settings.tags, entry.key, entry.created)
         report = composed.proven(image, replace(wish, scope=entry.scope), say) if prove else None
         if not prove:
             say("prove", "not run (--no-test)")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from imagekit.errors import BuildFailed, UsageError
 from imagekit.lock.model import Lock
+from imagekit.resolution import Resolution
 from imagekit.site import Tags as Settings
 
 KEY = 7
@@ -38,9 +39,13 @@ class Names:
         return tuple(name for name in (self.bare, self.profile) if name)
 
 
-def names(lock: Lock, settings: Settings, key: str, day: str) -> Names:
+def of_profile(resolution: Resolution, settings: Settings) -> str:
+    """The profile tag: what an image is called by what it is, whatever its bytes. Raises UsageError as `names`."""
+    return names(resolution, settings, "0" * 64, "0" * 8).profile
+
+
+def names(r: Resolution, settings: Settings, key: str, day: str) -> Names:
     """`day`: yyyymmdd of the first build with this key. Raises UsageError for a name no registry takes."""
-    r = lock.resolution
     repository = settings.repository.format(profile=r.profile)
     stack = f"{r.torch}-cuda{r.cuda}"
     suffix = "-".join([r.profile, *r.differs, *r.overlays])

@@ -43,5 +43,5 @@ def find(name: str, site: str | None, overlays: tuple[str, ...] = ()) -> Target:
     path = locking.path_of(profile, resolution)
     if not path.is_file():
         raise UsageError(f"{name} was taken as a profile, and it has no lock", hint=f"imagekit build {name}")
-    found = tag.names(read(path), the_site.settings.tags, "0" * 64, "0" * 8).profile
+    found = tag.of_profile(read(path).resolution, the_site.settings.tags)
     return Target(found, f"{found}, the tag of profile {profile.name}", name)

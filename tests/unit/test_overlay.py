@@ -230,7 +230,7 @@ def test_locks_and_tags_with_and_without_it_differ() -> None:
     assert model.file_name(plain) == model.file_name(with_it)
     assert (model.folder_name(plain), model.folder_name(with_it)) == ("tiny", "tiny+acme")
     lock = samples.lock().model_copy(update={"resolution": with_it})
-    names = tag.names(lock, Tags(bare="tiny"), "0" * 64, "20260101")
+    names = tag.names(lock.resolution, Tags(bare="tiny"), "0" * 64, "20260101")
     assert names.profile == "pytorch:2.4.1-cuda12.1-tiny-acme" and not names.bare
     assert "--overlay acme.yaml" in locking.command(loaded("apt: [jq]\n"), with_it)
 

@@ -16,7 +16,7 @@ KEY = "3f9c2a1" + "0" * 57
 
 
 def names(profile: str = "tiny", settings: Tags = Tags(), **wishes: object) -> tag.Names:
-    return tag.names(samples.lock(profile, Wishes(**wishes)), settings, KEY, "20260102")  # type: ignore[arg-type]
+    return tag.names(samples.lock(profile, Wishes(**wishes)).resolution, settings, KEY, "20260102")  # type: ignore[arg-type]
 
 
 def test_the_profile_that_owns_the_bare_tag() -> None:
@@ -69,7 +69,7 @@ def test_a_tag_that_no_registry_takes() -> None:
     for profile in ("x" * 130, "a+b", "a b", "ä"):
         wrong = lock.model_copy(update={"resolution": lock.resolution.model_copy(update={"profile": profile})})
         with pytest.raises(UsageError, match="not ones that a registry takes"):
-            tag.names(wrong, Tags(), KEY, "20260102")
+            tag.names(wrong.resolution, Tags(), KEY, "20260102")
 
 
 @given(st.lists(st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z0-9]", fullmatch=True), min_size=1, max_size=12, unique=True))

@@ -1,0 +1,124 @@
+"""pipeline.yaml: which images a team builds, and what becomes of them. docs/pipeline.md says what each key is for."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from imagekit import strict_yaml
+from imagekit.errors import UsageError
+from imagekit.forms import BASE, in_quotes, matching
+
+NAME = "pipeline.yaml"
+
+AXES = ("profile", "torch", "cuda", "python", "base")
+"""What a matrix multiplies, in the order of its cells."""
+
+Word = Annotated[str, matching(r"\S+", "one word")]
+Version = Annotated[str, BeforeValidator(in_quotes), matching(r"v?[0-9][0-9.]*|cu[0-9]+", "a version")]
+Base = Annotated[str, matching(BASE, "a base: distro:SUITE, image:REFERENCE")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Row(_Model):
+    """One cell, or those that `exclude` takes out: all that have the values which it names."""
+
+    profile: Word | None = None
+    torch: Version | None = None
+    cuda: Version | None = None
+    python: Version | None = None
+    base: Base | None = None
+
+
+class Cell(Row):
+    """A cell of its own, with wishes that no axis has."""
+
+    profile: Word
+    overlay: tuple[Word, ...] = ()
+    feature: tuple[Word, ...] = ()
+    packages: tuple[str, ...] = ()
+
+
+class Matrix(_Model):
+    """Every profile with every torch, every CUDA, every Python, every base that is named."""
+
+    profile: tuple[Word, ...] = ()
+    torch: tuple[Version, ...] = ()
+    cuda: tuple[Version, ...] = ()
+    python: tuple[Version, ...] = ()
+    base: tuple[Base, ...] = ()
+    overlay: tuple[Word, ...] = ()
+    """On every cell."""
+    exclude: tuple[Row, ...] = ()
+    include: tuple[Cell, ...] = ()
+
+
+class Pipeline(_Model):
+    matrix: Matrix = Field(default_factory=Matrix)
+
+
+def read(path: Path) -> Pipeline:
+    """Raises UsageError with every problem of the file, each with its line."""
+    document = strict_yaml.read(path, "a pipeline", "a pipeline needs `matrix:` with `profile:`")
+    try:
+        found, problems = Pipeline(**document.raw), []
+    except ValidationError as error:
+        found, problems = Pipeline(), [_told(document, item) for item in error.errors()]
+    matrix = found.matrix
+    if not problems and not (matrix.profile or matrix.include):
+        problems = [f"{document.where('matrix')}: matrix: names no profile"]
+    for axis in AXES:
+        values = getattr(matrix, axis)
+        twice = sorted({value for value in values if values.count(value) > 1})
+        problems += [f"{document.where('matrix', axis)}: matrix.{axis}: {value} is there twice" for value in twice]
+    if problems:
+        raise UsageError(f"{path.name} cannot be used", details=problems)
+    return found.model_copy(update={"matrix": _beside(path.parent, matrix)})
+
+
+def _beside(folder: Path, matrix: Matrix) -> Matrix:
+    """With profiles and overlays of the file's folder by paths that hold here. A bare name is a built-in profile."""
+
+    def profile(name: str) -> str:
+        return str(folder / name) if "/" in name or name.endswith((".yaml", ".yml")) or name == "." else name
+
+    def overlays(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(folder / name) for name in names)
+
+    include = tuple(
+        cell.model_copy(update={"profile": profile(cell.profile), "overlay": overlays(cell.overlay)})
+        for cell in matrix.include
+    )
+    exclude = tuple(row.model_copy(update={"profile": row.profile and profile(row.profile)}) for row in matrix.exclude)
+    return matrix.model_copy(update={
+        "profile": tuple(map(profile, matrix.profile)), "overlay": overlays(matrix.overlay), "include": include,
+        "exclude": exclude,
+    })  # fmt: skip
+
+
+def _told(document: strict_yaml.Document, item: Any) -> str:
+    place = tuple(part for part in item["loc"] if not (isinstance(part, str) and part.startswith("function-")))
+    name, said = ".".join(str(part) for part in place), item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        known = _keys(place[:-1])
+        near = difflib.get_close_matches(str(place[-1]), known, 1)
+        said = "unknown key" + (f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}")
+    written = place
+    while written and tuple(str(part) for part in written) not in document.lines:  # a key that is not there
+        written = written[:-1]
+    return f"{document.where(*written)}: {name}: {said}"
+
+
+def _keys(place: tuple[Any, ...]) -> list[str]:
+    """What may stand in a mapping of the file."""
+    models: dict[tuple[Any, ...], type[BaseModel]] = {
+        (): Pipeline, ("matrix",): Matrix, ("matrix", "exclude"): Row, ("matrix", "include"): Cell,
+    }  # fmt: skip
+    model = models.get(tuple(part for part in place if not isinstance(part, int)), Pipeline)
+    return list(model.model_fields)
