@@ -30,7 +30,7 @@ from imagekit.site import Site
 class Done:
     image: Image
     reference: str
-    """How whoever takes it names it (outputs.reference)."""
+    """How whoever takes it names it (compose.outputs)."""
     names: tag.Names
     record: Record
     report: reports.Report | None

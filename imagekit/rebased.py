@@ -39,7 +39,7 @@ BOTTOM = re.compile(r"imagekit: \w+, \d+ distribution packages")
 class Done:
     image: Image
     reference: str
-    """How whoever takes it names it (outputs.reference)."""
+    """How whoever takes it names it (compose.outputs)."""
     changed: bool
     """Whether it is another image than before."""
     tags: tuple[str, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from imagekit.errors import BuildFailed, UsageError
@@ -46,11 +47,24 @@ def of_profile(resolution: Resolution, settings: Settings) -> str:
 
 def names(r: Resolution, settings: Settings, key: str, day: str) -> Names:
     """`day`: yyyymmdd of the first build with this key. Raises UsageError for a name no registry takes."""
-    repository = settings.repository.format(profile=r.profile)
-    stack = f"{r.torch}-cuda{r.cuda}"
-    suffix = "-".join([r.profile, *r.differs, *r.overlays])
+    return _names(r.profile, r.torch, r.cuda, (*r.differs, *r.overlays), settings, key, day)
+
+
+def of_labels(labels: Mapping[str, str], settings: Settings, key: str, day: str) -> Names:
+    """Of an image that tells of itself (contract.labels), without `io.imagekit.`; else as `names`."""
+    apart = (*labels.get("suffix", "").split(), *labels.get("overlays", "").split())
+    return _names(labels["profile"], labels["torch"], labels.get("cuda", ""), apart, settings, key, day)
+
+
+def _names(
+    profile: str, torch: str, cuda: str, apart: Sequence[str], settings: Settings, key: str, day: str
+) -> Names:  # fmt: skip
+    """`apart`: what the image has besides the profile: axes that differ from it, overlays."""
+    repository = settings.repository.format(profile=profile)
+    stack = f"{torch}-cuda{cuda}"
+    suffix = "-".join([profile, *apart])
     tags = {
-        "bare": stack if settings.bare == r.profile and not r.differs and not r.overlays else "",
+        "bare": stack if settings.bare == profile and not apart else "",
         "profile": f"{stack}-{suffix}",
         "immutable": f"{stack}-{suffix}-{day}-{key[:KEY]}",
         "failed": f"{stack}-{suffix}-failed",

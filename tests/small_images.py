@@ -36,3 +36,13 @@ def pushed(folder: Path, there: Registry) -> Image:
     found = made(folder, b"one", b"two")
     push(found, Sending(target(there)), ["a"])
     return found
+
+
+def labelled(folder: Path, content: str, labels: dict[str, str]) -> Image:
+    """An image of one layer that says of itself what imagekit's do."""
+    folder.mkdir(exist_ok=True, parents=True)
+    path = folder / "0"
+    path.write_bytes(content.encode())
+    layer = Layer(hashlib.sha256(content.encode()).hexdigest(), "0" * 64, len(content), len(content), 1)
+    own = Configuration(labels={f"io.imagekit.{name}": text for name, text in labels.items()})
+    return image.make((Stacked(layer, path, "layer 0"),), own, 1735689600)

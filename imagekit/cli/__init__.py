@@ -32,6 +32,7 @@ GROUPS = {
         "lock": "Pin every version of a profile.",
         "plan": "Show units, groups, sizes and keys.",
         "render": "Write a Dockerfile and its context.",
+        "publish": "Push a proven image, and give it its names in a registry.",
         "matrix": "Show the images of pipeline.yaml, for people, GitHub or bake.",
         "rebase": "Put the newest distribution packages under an image.",
         "bench": "Measure an image from inside, and compare.",

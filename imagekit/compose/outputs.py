@@ -6,9 +6,10 @@ import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
-from imagekit import amounts, remote, scratch
+from imagekit import amounts, publish, remote, scratch
 from imagekit.errors import Surroundings, UsageError
 from imagekit.oci import layout, push
 from imagekit.oci import reference as references
@@ -16,6 +17,7 @@ from imagekit.oci.image import Image, Stacked
 from imagekit.oci.places import Places
 from imagekit.oci.reference import Reference
 from imagekit.oci.sending import Sending
+from imagekit.proof import evidence
 from imagekit.site import Site
 from imagekit.tag import Names
 
@@ -75,38 +77,31 @@ class Outputs:
             sending.layer(one)
 
     def write(self, image: Image, names: Names) -> str:
-        """The image, wherever it is wanted; how whoever takes it names it (`reference`)."""
+        """The image, wherever it is wanted; how docker, skopeo and the verbs of imagekit name it.
+
+        HOST/REPOSITORY@DIGEST where it is in a registry, else its id in an engine, oci:DIR:TAG, or a file.
+        """
         tags = [*names.moving, names.immutable]
+        called: dict[str, str] = {}
         for output in self._wanted:
             if output.kind == "oci":
                 layout.write(image, Path(output.place), [name.rpartition(":")[2] for name in tags])
                 self._say("output", f"oci:{output.place}  {image.digest}")
+                called.setdefault("oci", f"oci:{output.place}:{names.immutable.rpartition(':')[2]}")
             elif output.kind == "archive":
                 layout.archive(image, Path(output.place), tags)
                 self._say("output", f"archive:{output.place}  {amounts.size(Path(output.place).stat().st_size)}")
+                called.setdefault("archive", output.place)
             elif output.kind == "registry":
                 target = references.parse(output.place)
-                _push(image, target, self._sending[target.place], names, self._say)
+                digest = _push(image, target, self._sending[target.place], names, self._say)
+                called.setdefault("registry", f"{target.place}@{digest}")
                 blobs = [image.id, *(f"sha256:{one.layer.digest}" for one in image.layers)]
                 self._places[target.host].note(target.repository, blobs)
             else:
                 _load(image, tags, self._say)
-        return reference(image, self._wanted, names)
-
-
-def reference(image: Image, wanted: Sequence[Output], names: Names) -> str:
-    """HOST/REPOSITORY@DIGEST where it is in a registry, else its id in an engine, oci:DIR:TAG, or a file.
-
-    Docker, skopeo and the verbs of imagekit take it as it is.
-    """
-    places = {output.kind: output.place for output in reversed(wanted)}
-    if "registry" in places:
-        return f"{references.parse(places['registry']).place}@{image.digest}"
-    if "engine" in places:
-        return image.id
-    if "oci" in places:
-        return f"oci:{places['oci']}:{names.immutable.rpartition(':')[2]}"
-    return places["archive"]
+                called["engine"] = image.id
+        return next(called[kind] for kind in ("registry", "engine", "oci", "archive") if kind in called)
 
 
 def _load(image: Image, tags: list[str], say: Callable[[str, str], None]) -> None:
@@ -132,16 +127,21 @@ def _load(image: Image, tags: list[str], say: Callable[[str, str], None]) -> Non
         say("tag" if name == tags[0] else "", name)
 
 
-def _push(image: Image, target: Reference, sending: Sending, names: Names, say: Callable[[str, str], None]) -> None:
-    """Under the tag of the reference, else under those of the image: the one that never moves first."""
-    own = [name.rpartition(":")[2] for name in (names.immutable, *names.moving)]
-    tags = [target.tag] if target.tag else own
-    if not target.tag and sending.target.digest_of(own[0]) not in ("", image.digest):
-        tags = own[1:]  # the same plan gave other bytes before: that name never moves
-        say("push", f"{target.repository}:{own[0]} is another image of the same plan, and stays")
-    done = push.push(image, sending, tags, progress=lambda sent, of: say("~", f"push {sent * 100 // max(of, 1)}%"))
+def _push(image: Image, target: Reference, sending: Sending, names: Names, say: Callable[[str, str], None]) -> str:
+    """Under the tag of the reference, else under its own names by the rules of `publish`; the digest it is there by."""
+    given = [target.tag] if target.tag else []
+    done = push.push(image, sending, given, progress=lambda sent, of: say("~", f"push {sent * 100 // max(of, 1)}%"))
     known = done.there + done.mounted
     told = f"{amounts.size(done.bytes)} sent" + (f", {known} blobs there" if known else "")
-    say("push", f"{target.host}/{target.repository}@{image.digest[:19]}  {told}")
-    for tag in tags:
-        say("", f"{target.host}/{target.repository}:{tag}")
+    say("push", f"{target.place}@{image.digest[:19]}  {told}")
+    proofs = [kept for kept in evidence.find(image.id) if kept.report.proven and not kept.report.partial]
+    word = publish.told(sending.target, image.digest, proofs) if proofs else ""
+    if word:
+        say("", word)
+    if target.tag:
+        say("", f"{target.place}:{target.tag}")
+        return image.digest
+    settled = publish.settle(sending.target, image.digest, names, datetime.now(timezone.utc))
+    for outcome in settled.outcomes:
+        say("", f"{target.place}:{outcome}")
+    return settled.digest

@@ -1,0 +1,134 @@
+"""An image that was proven, out of an engine or a layout into a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from imagekit import amounts, publish, pulled, record, remote, tag
+from imagekit.errors import NotProven, UsageError
+from imagekit.locking import Say
+from imagekit.oci import push
+from imagekit.oci import reference as references
+from imagekit.oci.kept import kept
+from imagekit.oci.reference import Reference
+from imagekit.oci.registry import Repository
+from imagekit.oci.sending import Sending
+from imagekit.proof import attached, evidence
+from imagekit.proof.evidence import Kept
+from imagekit.publish import Outcome
+from imagekit.remote import Remote
+from imagekit.site import Site
+from imagekit.tag import Names
+
+
+@dataclass(frozen=True)
+class Done:
+    reference: str
+    """HOST/REPOSITORY@DIGEST."""
+    outcomes: tuple[Outcome, ...]
+
+
+def send(name: str, to: str, site: Site, say: Say) -> Done:
+    """`name`: of an engine's image, oci:DIR[:TAG] or registry:REFERENCE.
+
+    `to`: HOST/REPOSITORY, or empty for the site's `registry.push`.
+
+    Raises NotProven for an image whose last proof failed, or that has none; UsageError for one of somebody else.
+    """
+    away = remote.find(name, site) if remote.is_remote(name) else None
+    if away:
+        image = away.image(name)
+    else:
+        from imagekit.engines.docker_api import Engine
+
+        engine = Engine()
+        image = engine.image(engine.known_as(name)) or {}
+    names, proofs = _names(image, name, site), _proofs(str(image["Id"]), name)
+    place = _place(to, names, site)
+    there = remote.repository(place, site)
+    digest = _from_layout(away, there, say) if away else _from_engine(engine, image, there, place, names, say)
+    word = publish.told(there, digest, proofs)
+    if word:
+        say("", word)
+    settled = publish.settle(there, digest, names, datetime.now(timezone.utc))
+    for outcome in settled.outcomes:
+        say("tag" if outcome is settled.outcomes[0] else "", f"{place}:{outcome}")
+    return Done(f"{place}@{settled.digest}", settled.outcomes)
+
+
+def _from_layout(away: Remote, there: Repository, say: Say) -> str:
+    with kept().in_use():
+        image = pulled.pulled(away, kept(), say)
+        sending = Sending(there)
+        try:
+            done = push.push(
+                image, sending, [], progress=lambda sent, of: say("~", f"push {sent * 100 // max(of, 1)}%")
+            )
+        finally:
+            sending.give_up()
+    known = done.there + done.mounted
+    say("push", f"{amounts.size(done.bytes)} sent" + (f", {known} blobs there" if known else ""))
+    return image.digest
+
+
+def _from_engine(
+    engine: Any, image: Mapping[str, Any], there: Repository, place: Reference, names: Names, say: Say
+) -> str:
+    """By the engine, under a name that is free: what it makes of an image it says only when it has pushed it."""
+    from imagekit.engines import push as by_engine
+
+    ours = str(image["Id"])
+    name, digest = publish.place_for(there, names, lambda other: ours in attached.names_of(there, other))
+    if digest:
+        say(
+            "push",
+            f"nothing: {place}:{name} is there" + ("" if ours in attached.names_of(there, digest) else ", proven"),
+        )
+        return digest
+    digest = by_engine.push(
+        engine, ours, f"{place}:{name}", lambda sent, of: say("~", f"push {sent * 100 // max(of, 1)}%")
+    )
+    say("push", f"by the engine, {place}@{digest[:19]}")
+    return digest
+
+
+def _names(image: Mapping[str, Any], name: str, site: Site) -> Names:
+    """By its labels, and the record of its build where this machine has it."""
+    labels = {
+        key.removeprefix("io.imagekit."): str(text)
+        for key, text in ((image.get("Config") or {}).get("Labels") or {}).items()
+        if key.startswith("io.imagekit.")
+    }
+    if not {"profile", "torch"} <= labels.keys():
+        raise UsageError(f"{name} was not built by imagekit", hint="docker push moves any image")
+    ours = record.of_image(str(image["Id"]))
+    key = ours[-1].key if ours else str(image["Id"]).removeprefix("sha256:")
+    day = ours[-1].created if ours else str(image.get("Created", ""))[:10].replace("-", "")
+    return tag.of_labels(labels, site.settings.tags, key, day)
+
+
+def _proofs(image: str, name: str) -> Sequence[Kept]:
+    found = [one for one in evidence.find(image) if not one.report.partial]
+    if not found:
+        raise NotProven(f"no proof of {name} is on record here", hint=f"imagekit test {name}")
+    if not found[0].report.proven:
+        raise NotProven(
+            f"the last proof of {name} failed, on {found[0].report.time[:10]}", hint=f"imagekit test {name}"
+        )
+    return [one for one in found if one.report.proven]
+
+
+def _place(to: str, names: Names, site: Site) -> Reference:
+    repository = names.profile.rpartition(":")[0]
+    stem = site.settings.registry.push
+    if not to and not stem:
+        raise UsageError(
+            "nobody says where images go", hint="[registry] push of imagekit.toml, or --to HOST/REPOSITORY"
+        )
+    found = references.parse(to or f"{stem}/{repository}")
+    if found.tag or found.digest:
+        raise UsageError(f"--to {to!r} has a tag", hint="an image gets its own: HOST/REPOSITORY")
+    return found
