@@ -33,6 +33,8 @@ GROUPS = {
         "plan": "Show units, groups, sizes and keys.",
         "render": "Write a Dockerfile and its context.",
         "publish": "Push a proven image, and give it its names in a registry.",
+        "promote": "Copy a proven image into another repository.",
+        "rollback": "Put names back to the image before.",
         "matrix": "Show the images of pipeline.yaml, for people, GitHub or bake.",
         "rebase": "Put the newest distribution packages under an image.",
         "bench": "Measure an image from inside, and compare.",

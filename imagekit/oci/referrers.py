@@ -51,19 +51,27 @@ def attach(there: Repository, image: str, kind: str, content: bytes, annotations
         "layers": [descriptor(kind, content)], "annotations": dict(annotations),
         "subject": {"mediaType": subject_type or MANIFEST, "digest": image, "size": len(subject)},
     })  # fmt: skip
-    digest = digest_of(manifest)
-    if there.put_manifest(digest, manifest, MANIFEST) != image:
-        entry = descriptor(MANIFEST, manifest) | {"artifactType": kind, "annotations": dict(annotations)}
-        rows = [row for row in _by_tag(there, image) if row.get("digest") != digest]
+    return put(there, image, manifest, Attached(digest_of(manifest), kind, annotations))
+
+
+def put(there: Repository, image: str, manifest: bytes, one: Attached) -> str:
+    """A manifest whose subject is the image of a digest, and whose blobs are there; its digest."""
+    if there.put_manifest(one.digest, manifest, MANIFEST) != image:
+        entry = descriptor(MANIFEST, manifest) | {"artifactType": one.kind, "annotations": dict(one.annotations)}
+        rows = [row for row in _by_tag(there, image) if row.get("digest") != one.digest]
         index = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*rows, entry]})
         there.put_manifest(image.replace(":", "-"), index, INDEX)
-    return digest
+    return one.digest
 
 
 def of(there: Repository, image: str, kind: str) -> list[Attached]:
     """What of a kind refers to the image of a digest, in the registry's order. Raises Surroundings."""
-    found = [_attached(there, row) for row in _listed(there, image)]
-    return [one for one in found if one.kind == kind]
+    return [one for one in all_of(there, image) if one.kind == kind]
+
+
+def all_of(there: Repository, image: str) -> list[Attached]:
+    """Whatever refers to the image of a digest. Raises Surroundings."""
+    return [_attached(there, row) for row in _listed(there, image)]
 
 
 def content(there: Repository, one: Attached) -> bytes:

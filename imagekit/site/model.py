@@ -111,6 +111,8 @@ class Pool(_Model):
 class Promotion(_Model):
     """What an image must have proven to get into a repository."""
 
+    repository: values.Repository = ""
+    """Where that is; `promote.prod` is at `registry.prod` where it says nothing."""
     stages: list[Literal["static", "cpu", "deep", "gpu", "multi-gpu"]] = Field(default_factory=list)
     """Stages of the proof that must have passed."""
     gpus: list[values.Gpu] = Field(default_factory=list)
