@@ -35,11 +35,10 @@ def here(tmp_path: Path, built: Built, host: str) -> Room:
 
 def test_an_image_of_an_engine(here: Room, host: str) -> None:
     room = here
-    before = docker("images", "--format", "{{.Repository}}:{{.Tag}}")
     done = room.good("publish", "tiny")
     place = f"{host}/staging/pytorch"
     assert done.stdout.startswith(f"{place}@sha256:") and f"{place}:{TAG}  new" in done.stderr
-    assert docker("images", "--format", "{{.Repository}}:{{.Tag}}") == before, "no name of the registry stays here"
+    assert host not in docker("images", "--format", "{{.Repository}}"), "no name of the registry stays here"
     again = room.good("publish", "tiny", "--json")
     said = json.loads(again.stdout)
     assert said["reference"] == done.stdout.strip() and {row["state"] for row in said["tags"]} == {"same"}
