@@ -21,7 +21,7 @@ from imagekit.oci.archive import content, members
 from imagekit.oci.image import Image
 from imagekit.oci.kept import Kept, kept
 from imagekit.profile import Profile
-from imagekit.proof import runner
+from imagekit.proof import evidence, runner
 from imagekit.record import Record
 from imagekit.site import Site
 
@@ -100,8 +100,12 @@ def proven(image: Image, wish: runner.Wish, say: Say) -> reports.Report:
 
 
 def known_as(image: Image) -> str:
-    """The day, yyyymmdd, of an earlier proof of this image on this machine: its id is the hash of all that is in it."""
-    return max((kept.proven for kept in record.of_image(image.id)), default="")
+    """The day, yyyymmdd, of an earlier proof of this image on this machine: its id is the hash of all that is in it.
+
+    Empty where something has failed since.
+    """
+    since = max((kept.proven for kept in record.of_image(image.id)), default="")
+    return "" if evidence.failing(evidence.of(image.id)) else since
 
 
 def recorded(lock: Lock, image: Image, base: System, site: Site, plan: str, scope: str) -> Record:

@@ -111,14 +111,15 @@ def _names(image: Mapping[str, Any], name: str, site: Site) -> Names:
 
 
 def _proofs(image: str, name: str) -> Sequence[Kept]:
-    found = [one for one in evidence.find(image) if not one.report.partial]
-    if not found:
+    """All that is known of it, bad reports too: whoever reads them elsewhere is to know what was known here."""
+    found = evidence.of(image)
+    if not any(not one.report.partial for one in found):
         raise NotProven(f"no proof of {name} is on record here", hint=f"imagekit test {name}")
-    if not found[0].report.proven:
+    if not evidence.good(found):
         raise NotProven(
-            f"the last proof of {name} failed, on {found[0].report.time[:10]}", hint=f"imagekit test {name}"
+            f"the last proof of {name} failed", details=evidence.failing(found), hint=f"imagekit test {name}"
         )
-    return [one for one in found if one.report.proven]
+    return found
 
 
 def _place(to: str, names: Names, site: Site) -> Reference:

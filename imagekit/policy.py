@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
 from imagekit.compat.facts import Facts
-from imagekit.report import Check, Report
+from imagekit.report import STAGES, Check, Report
 from imagekit.site.model import Promotion
 
 ON_GPUS = ("gpu", "multi-gpu")
+
+AHEAD = timedelta(minutes=10)
+"""How far another machine's clock may be ahead; a report of a later time says nothing."""
+
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 Word = tuple[Check, datetime]
@@ -21,39 +25,51 @@ Word = tuple[Check, datetime]
 
 
 def missing(policy: Promotion, reports: Sequence[Report], now: datetime, facts: Facts) -> list[str]:
-    """What the policy asks for and the reports of an image do not have, a line each; empty when it is satisfied."""
-    whole = [report for report in reports if not report.partial]
+    """What the policy asks for and the reports of an image do not have, a line each; empty when it is satisfied.
+
+    What has failed last is missing too, whether its stage is asked for or not. `reports`: all of this very image.
+    """
+    read = sorted((one for one in reports if _time(one.time) <= now + AHEAD), key=lambda one: _time(one.time))
+    whole = [report for report in read if not report.partial]
     if not whole:
         return ["there is no proof of the whole image"]
     found = []
-    for report in sorted(whole, key=lambda one: one.time)[-1:]:
-        if report.problem:
-            found.append(f"the last proof of the whole image came to no end: {report.problem}")
+    if whole[-1].problem:
+        found.append(f"the last proof of the whole image came to no end: {whole[-1].problem}")
+    machines = dict.fromkeys(_model(report, facts) for report in read)
+    for stage in STAGES:
+        places = machines if stage in ON_GPUS else {"": None}
+        for model in places:
+            here = [one for one in read if stage not in ON_GPUS or _model(one, facts) == model]
+            bad = sorted(name for name, (check, _) in _newest(stage, here).items() if check.bad)
+            if bad:
+                found.append(f"{stage}: {_some(bad)} did not pass{f' on {model}' if model else ''}")
     for stage in policy.stages:
         if stage not in ON_GPUS:
-            found += _of_stage(stage, reports, policy, now)
+            found += _of_stage(stage, read, read, policy, now)
         elif not policy.gpus:
-            found += _of_stage(stage, [one for one in reports if _gpus(one)], policy, now, all_of=reports)
+            found += _of_stage(stage, [one for one in read if _gpus(one)], read, policy, now)
     for model in policy.gpus:
-        here = [report for report in reports if any(_same(model, gpu, facts) for gpu in _gpus(report))]
+        here = [one for one in read if _model(one, facts) == _known(model, facts)]
         for stage in [stage for stage in policy.stages if stage in ON_GPUS] or ["gpu"]:
-            found += [f"{line} on {model}" for line in _of_stage(stage, here, policy, now, all_of=reports)]
+            found += [f"{line} on {model}" for line in _of_stage(stage, here, read, policy, now)]
     return found
 
 
 def _of_stage(
-    stage: str, reports: Sequence[Report], policy: Promotion, now: datetime, all_of: Sequence[Report] = ()
+    stage: str, here: Sequence[Report], everywhere: Sequence[Report], policy: Promotion, now: datetime
 ) -> list[str]:
-    """`all_of`: reports that know which checks the stage has; those are not run everywhere."""
-    names = {check.name for report in (all_of or reports) for check in report.checks if check.stage == stage}
-    words = _newest(stage, reports)
-    bad = sorted(name for name, (check, _) in words.items() if check.bad)
-    if bad:
-        return [f"{stage}: {_some(bad)} did not pass"]
+    """`here`: reports of the machines in question; `everywhere`: all, which know what the stage has."""
+    words, all_words = _newest(stage, here), _newest(stage, everywhere)
+    if any(check.bad for check, _ in words.values()):
+        return []  # said already
     passed = {name for name, (check, _) in words.items() if check.status == "PASS"}
     if not passed:
         return [f"{stage}: no check has passed"]
-    unseen = sorted(names - words.keys())
+    # one that is skipped here and runs elsewhere was not run here; one that is skipped everywhere is not for this image
+    runs = {name for name, (check, _) in all_words.items() if check.status != "SKIP"}
+    names = {check.name for report in everywhere for check in report.checks if check.stage == stage}
+    unseen = sorted((runs - passed) | (names - words.keys()))
     if unseen:
         return [f"{stage}: {_some(unseen)} was not run"]
     if policy.max_age:
@@ -64,12 +80,15 @@ def _of_stage(
 
 
 def _newest(stage: str, reports: Sequence[Report]) -> dict[str, Word]:
-    """By name of the check: its newest result. One that could not run where it was asked for says nothing."""
+    """By name of the check: its newest result. One that could not run says nothing where it ran before.
+
+    `reports`: the oldest first.
+    """
     found: dict[str, Word] = {}
-    for report in sorted(reports, key=lambda one: one.time):
+    for report in reports:
         for check in report.checks:
             if check.stage == stage and (check.status != "SKIP" or check.name not in found):
-                found[check.name] = check, _time(check.proven or report.time)
+                found[check.name] = check, min(_time(check.proven or report.time), _time(report.time))
     return found
 
 
@@ -92,10 +111,16 @@ def _gpus(report: Report) -> list[str]:
     return [str(name) for name in found] if isinstance(found, list) else []
 
 
-def _same(model: str, name: str, facts: Facts) -> bool:
-    """Whether a GPU is of a model: by the facts, which know the names that drivers give it."""
-    wanted, here = facts.gpu(model), facts.gpu(name)
-    return wanted == here if wanted and here else model.casefold() == name.casefold()
+def _model(report: Report, facts: Facts) -> str:
+    """The GPU of the machine of a report; empty where it has none, or several models: who knows on which it ran."""
+    models = {_known(name, facts) for name in _gpus(report)}
+    return models.pop() if len(models) == 1 else ""
+
+
+def _known(name: str, facts: Facts) -> str:
+    """A model by the name that the facts have for it: drivers and people call it in other ways."""
+    found = facts.gpu(name)
+    return found.name if found else name.casefold()
 
 
 def _some(names: Sequence[str]) -> str:

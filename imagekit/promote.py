@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 from imagekit import amounts, policy, publish, remote, tag
 from imagekit.compat import facts
-from imagekit.errors import NotProven, UsageError
+from imagekit.errors import NotProven, Surroundings, UsageError
 from imagekit.locking import Say
 from imagekit.oci import copying
 from imagekit.oci import reference as references
@@ -20,6 +20,7 @@ from imagekit.oci.reference import Reference
 from imagekit.oci.registry import Repository
 from imagekit.proof import attached, evidence
 from imagekit.publish import Move, Outcome
+from imagekit.remote import Remote
 from imagekit.report import Report
 from imagekit.site import Site
 from imagekit.site.model import Promotion
@@ -45,18 +46,23 @@ def promote(name: str, to: str, site: Site, say: Say) -> Done:
     Raises NotProven with all that is missing, UsageError, Surroundings.
     """
     asked = references.parse(name)
-    labels = remote.find(f"{remote.REGISTRY}{asked}", site).image("")["Config"].get("Labels") or {}
     source = remote.repository(asked, site)
     digest, config = attached.names_of(source, asked.digest or asked.tag or "latest")
-    names = _names(source, asked, digest, labels, site)
+    image = Remote(str(asked), source, digest).image("")
+    names = _names(source, asked, digest, image["Config"].get("Labels") or {}, site)
     place = _place(to, names.profile.rpartition(":")[0], site)
     if place.place == asked.place:
         raise UsageError(f"{asked.place} is where {to} is itself", hint="name an image of another repository")
-    _satisfied(f"{asked.place}@{digest[:19]}", to, _policy(to, site), _reports(source, digest, config))
+    here = evidence.of(config, digest)
+    reports = [kept.report for kept in (*attached.all_of(source, digest), *here)]
+    _satisfied(f"{asked.place}@{digest[:19]}", to, _policy(to, site), reports)
     there = remote.repository(place, site)
     done = copying.copy(source, there, digest, without=[publish.HISTORY])
     say("copy", f"{amounts.size(done.bytes)} sent, {done.there + done.mounted} blobs there or taken over")
-    settled = publish.settle(there, digest, names, datetime.now(timezone.utc))
+    word = publish.told(there, digest, here) if here else ""  # what only this machine knows
+    if word:
+        say("", word)
+    settled = publish.settle(there, digest, names, datetime.now(timezone.utc), instead=False)
     for outcome in settled.outcomes:
         say("tag" if outcome is settled.outcomes[0] else "", f"{place}:{outcome}")
     return Done(f"{place}@{settled.digest}", settled.outcomes)
@@ -70,6 +76,8 @@ def rollback(to: str, repository: str, tags: Sequence[str], digest: str, site: S
     """
     if "{" in repository:
         raise UsageError("each profile has a repository of its own", hint="--repository NAME")
+    if digest and not publish.DIGEST.fullmatch(digest):
+        raise UsageError(f"--to {digest!r} is no digest", hint="sha256: and 64 hexadecimal digits")
     place = _place(to, repository, site)
     there = remote.repository(place, site)
     wanted = _wanted(there, list(tags))
@@ -79,24 +87,37 @@ def rollback(to: str, repository: str, tags: Sequence[str], digest: str, site: S
     ageless = _policy(to, site).model_copy(update={"max_age": ""})
     goals: dict[str, list[str]] = {}
     for name, moves in wanted.items():
-        goal = digest or _good(there, name, moves, ageless)
-        if digest:
-            _satisfied(f"{place}@{digest[:19]}", to, ageless, _reports(there, *attached.names_of(there, digest)))
-        goals.setdefault(goal, []).append(name)
+        goals.setdefault(digest or _good(there, name, moves, ageless), []).append(name)
+    for goal, names in goals.items():
+        _satisfied(f"{place}@{goal[:19]}", to, ageless, _reports(there, goal))
+        _same(there, goal, names)
     outcomes: list[Outcome] = []
     for goal, names in goals.items():
         outcomes += publish.move(there, names, goal, datetime.now(timezone.utc), back=True)
     for outcome in outcomes:
         say("tag" if outcome is outcomes[0] else "", f"{place}:{outcome}")
+    if all(outcome.state == "kept" for outcome in outcomes):
+        raise Surroundings(f"{there.wire.host} holds every name where it is", hint="its rules for immutable tags")
     return Done(f"{place}@{next(iter(goals))}", tuple(outcomes))
+
+
+def _same(there: Repository, goal: str, names: Sequence[str]) -> None:
+    """A name goes back to an image of what it stands for. Raises UsageError."""
+    theirs = publish.identity(there, goal)
+    for name in names:
+        now = publish.identity(there, there.digest_of(name))
+        if now != theirs:
+            raise UsageError(f"{name} is a name of {now}, and {goal[:19]} is an image of {theirs}")
 
 
 def _wanted(there: Repository, tags: list[str]) -> dict[str, list[Move]]:
     """Name -> its moves, newest first: of the given names, else of those that the newest move of all has moved."""
-    found = {name: publish.history(there, name) for name in tags or _moving(there)}
     for name in tags:
-        if not there.digest_of(name):
+        if not publish.TAG.fullmatch(name) or not there.digest_of(name):
             raise UsageError(f"{there.wire.host}/{there.name} has no {name}")
+        if IMMUTABLE.fullmatch(name):
+            raise UsageError(f"{name} never moves", hint="a name without a date goes back")
+    found = {name: publish.history(there, name) for name in tags or _moving(there)}
     if tags:
         return found
     found = {name: moves for name, moves in found.items() if moves}
@@ -109,12 +130,15 @@ def _moving(there: Repository) -> list[str]:
 
 
 def _good(there: Repository, name: str, moves: Sequence[Move], asks: Promotion) -> str:
-    """The newest image before, that was not itself taken back and has its proof."""
+    """The newest image before, that was not itself taken back, is still there and has its proof."""
     now, bad = there.digest_of(name), {move.was for move in moves if move.back}
     before = [move.was for move in moves if move.was and move.was != now and move.was not in bad]
     lacking = list[str]()
     for digest in dict.fromkeys(before):
-        lacks = policy.missing(asks, _reports(there, *attached.names_of(there, digest)), _now(), facts.load())
+        try:
+            lacks = policy.missing(asks, _reports(there, digest), _now(), facts.load())
+        except UsageError as error:  # somebody has removed it
+            lacks = [error.message]
         if not lacks:
             return digest
         lacking.append(f"{digest[:19]}: {lacks[0]}")
@@ -132,30 +156,37 @@ def _satisfied(image: str, to: str, asks: Promotion, reports: Sequence[Report]) 
         )  # fmt: skip
 
 
-def _reports(there: Repository, digest: str, config: str) -> list[Report]:
-    """What is attached to an image, and what this machine has seen of it."""
-    here = [*evidence.find(config), *evidence.find(digest)]
+def _reports(there: Repository, digest: str) -> list[Report]:
+    """What is attached to an image, and what this machine has seen of it. Raises UsageError where there is none."""
+    here = evidence.of(*attached.names_of(there, digest))
     return [kept.report for kept in (*attached.all_of(there, digest), *here)]
 
 
-def _names(source: Repository, asked: Reference, digest: str, labels: Mapping[str, str], site: Site) -> Names:
-    own = {key.removeprefix("io.imagekit."): text for key, text in labels.items() if key.startswith("io.imagekit.")}
+def _names(source: Repository, asked: Reference, digest: str, labels: Mapping[str, object], site: Site) -> Names:
+    """By what the image tells, and the name that never moves: on record, or as it was asked for."""
+    own = {
+        key.removeprefix("io.imagekit."): str(text) for key, text in labels.items() if key.startswith("io.imagekit.")
+    }
     if not {"profile", "torch"} <= own.keys():
         raise UsageError(f"{asked} was not built by imagekit", hint="skopeo copy moves any image")
-    known = [move.tag for move in publish.moves_to(source, digest)] + [asked.tag]
-    immutable = next((name for name in known if IMMUTABLE.fullmatch(name)), "")
-    if not immutable:
-        raise UsageError(f"nothing says which name of {asked} never moves", hint="name the image by that tag")
     names = tag.of_labels(own, site.settings.tags, "0" * 7, "0" * 8)
-    return replace(names, immutable=f"{names.profile.rpartition(':')[0]}:{immutable}")
+    repository, _, moving = names.profile.rpartition(":")
+    known = [move.tag for move in publish.moves_to(source, digest)] + [asked.tag]
+    for name in known:
+        if IMMUTABLE.fullmatch(name) and name.startswith(f"{moving}-") and source.digest_of(name) == digest:
+            return replace(names, immutable=f"{repository}:{name}")
+    raise UsageError(f"nothing says which name of {asked} never moves", hint="name the image by that tag")
 
 
 def _policy(to: str, site: Site) -> Promotion:
+    """Of a section that says nothing of stages: the usual ones, and what else it says."""
     found = site.settings.promote.get(to)
     if found is None and to != "prod":
         known = ", ".join(sorted({"prod", *site.settings.promote}))
         raise UsageError(f"the site has no [promote.{to}]", hint=f"there is {known}")
-    return found or USUAL
+    if found is None:
+        return USUAL
+    return found if found.stages else found.model_copy(update={"stages": USUAL.stages})
 
 
 def _place(to: str, repository: str, site: Site) -> Reference:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from imagekit.errors import Surroundings
+from imagekit.errors import Surroundings, UsageError
 from imagekit.oci import referrers
 from imagekit.oci.answers import Refused
 from imagekit.oci.registry import Repository
@@ -30,14 +31,19 @@ HISTORY = "application/vnd.imagekit.tag.v1+json"
 NAMES, TIME = "io.imagekit.names", "org.opencontainers.image.created"
 """Annotations of it: a JSON object of names -> digest that each had before, empty for a new one; when (ISO, UTC)."""
 
+TAG, DIGEST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"), re.compile(r"sha256:[0-9a-f]{64}")
+
 BACK = "io.imagekit.back"
 """One more, where a move took another back."""
 
 MOST = 100
 """Images that a name was at, as far back as anybody looks."""
 
-REPORTS = 5
-"""Reports that go with an image, the newest."""
+REPORTS = 10
+"""Reports that go with an image, the newest: bad ones too."""
+
+TAKES_NONE = (400, 404, 405, 415)
+"""How registries answer that know images and nothing else."""
 
 HELD = (400, 403, 405, 409, 412)
 """How registries refuse to move a name that they hold: Harbor with 412 (goharbor/harbor#9427), ECR as a tag that is
@@ -48,12 +54,15 @@ invalid (moby/buildkit#3776), others as it pleases them. The name then leads whe
 class Identity:
     """Whose an image is, by its labels: images that differ in one of these are not versions of each other."""
 
-    profile: str
+    profile: str = ""
+    torch: str = ""
+    cuda: str = ""
     suffix: str = ""
     overlays: str = ""
 
     def __str__(self) -> str:
-        return "-".join([self.profile, *self.suffix.split(), *self.overlays.split()]) or "nobody that imagekit knows"
+        name = "-".join([self.profile, *self.suffix.split(), *self.overlays.split()])
+        return f"{name}, torch {self.torch}, CUDA {self.cuda}" if self.profile else "nobody that imagekit knows"
 
 
 @dataclass(frozen=True)
@@ -80,21 +89,26 @@ class Settled:
     outcomes: tuple[Outcome, ...]
 
 
-def settle(there: Repository, digest: str, names: Names, now: datetime) -> Settled:
+def settle(there: Repository, digest: str, names: Names, now: datetime, *, instead: bool = True) -> Settled:
     """Give the image of a digest its names. Raises Surroundings; then each name leads where it led, or to the image.
 
-    Everything that the manifest needs is there: the registry has taken it by its digest.
+    Everything that the manifest needs is there: the registry has taken it by its digest. `instead`: another image of
+    the same plan, which has the immutable name and is proven, is the result.
+
+    Nobody can hold a name while he looks at it: of two who come at the same moment the later one has it.
     """
-    name, taken = _immutable(there, digest, names)
-    mine, free, kept = _identity(there, taken), list[str](), list[Outcome]()
+    name, taken = _immutable(there, digest, names, instead)
+    mine, free, kept = identity(there, taken), list[str](), list[Outcome]()
     for tag in map(_tag, names.moving):
         was = there.digest_of(tag)
-        owner = _identity(there, was) if was not in ("", taken) else mine
+        owner = identity(there, was) if was not in ("", taken) else mine
         if owner == mine:
             free.append(tag)
         else:
             kept.append(Outcome(tag, "kept", was, f"it is an image of {owner}"))
-    return Settled(taken, (name, *kept, *move(there, free, taken, now, also=[name.tag] * (name.state == "new"))))
+    # also when it was broken off between the name and its record, or when an engine has written it
+    also = [] if name.tag in {one.tag for one in moves_to(there, taken)} else [name.tag]
+    return Settled(taken, (name, *kept, *move(there, free, taken, now, also=also)))
 
 
 def move(
@@ -126,11 +140,13 @@ def _noted(there: Repository, digest: str, moves: Mapping[str, str], now: dateti
     try:
         referrers.attach(there, digest, HISTORY, json.dumps(row, sort_keys=True).encode(), row)
     except Refused as error:
+        if error.status not in TAKES_NONE:
+            raise
         return f"without a record: {there.wire.host} takes none ({error.status})"
     return ""
 
 
-def place_for(there: Repository, names: Names, same: Callable[[str], bool]) -> tuple[str, str]:
+def place_for(there: Repository, names: Names, same: Callable[[str], bool], instead: bool = True) -> tuple[str, str]:
     """The immutable name of an image, and the digest that has it: its own, or of one of the same plan that is proven.
 
     Empty where the name is free. `same`: whether a digest is that of the image.
@@ -139,16 +155,16 @@ def place_for(there: Repository, names: Names, same: Callable[[str], bool]) -> t
     for number in itertools.count(1):
         name = tag if number == 1 else f"{tag}.{number}"
         digest = there.digest_of(name)
-        if not digest or same(digest) or _proven(there, digest):
+        if not digest or same(digest) or (instead and _proven(there, digest)):
             return name, digest
     raise AssertionError
 
 
-def _immutable(there: Repository, digest: str, names: Names) -> tuple[Outcome, str]:
+def _immutable(there: Repository, digest: str, names: Names, instead: bool) -> tuple[Outcome, str]:
     """(what became of it, the digest that it leads to)."""
     content, kind = there.manifest(digest)
     while True:
-        name, taken = place_for(there, names, lambda other: other == digest)
+        name, taken = place_for(there, names, lambda other: other == digest, instead)
         if taken:
             return Outcome(name, "same"), taken
         if not _put(there, name, digest, content, kind):  # else somebody has taken it just now
@@ -169,17 +185,20 @@ def _put(there: Repository, tag: str, digest: str, content: bytes, kind: str) ->
 
 
 def _proven(there: Repository, digest: str) -> bool:
-    return any(kept.report.proven and not kept.report.partial for kept in attached.all_of(there, digest))
+    try:
+        return evidence.good(attached.all_of(there, digest))
+    except UsageError:  # no image
+        return False
 
 
-def _identity(there: Repository, digest: str) -> Identity:
+def identity(there: Repository, digest: str) -> Identity:
     """Of an image without imagekit's labels, or that cannot be read: nobody's that we know."""
     try:
-        labels: Mapping[str, str] = Remote(there.name, there, digest).image("")["Config"].get("Labels") or {}
-    except Surroundings:
-        return Identity("")
-    parts = (labels.get(f"io.imagekit.{name}", "") for name in ("profile", "suffix", "overlays"))
-    return Identity(*parts)
+        labels: Mapping[str, object] = Remote(there.name, there, digest).image("")["Config"].get("Labels") or {}
+    except UsageError:  # none for this CPU, or none at all
+        return Identity()
+    own = {name: labels.get(f"io.imagekit.{name}", "") for name in ("profile", "torch", "cuda", "suffix", "overlays")}
+    return Identity(**own) if all(isinstance(text, str) for text in own.values()) else Identity()  # type: ignore[arg-type]
 
 
 def _tag(name: str) -> str:
@@ -209,21 +228,30 @@ def moves_to(there: Repository, digest: str) -> list[Move]:
             names = dict(json.loads(row.get(NAMES, "")))
         except (ValueError, TypeError, RecursionError):
             continue
-        found += [Move(str(tag), digest, str(was), row.get(TIME, ""), BACK in row) for tag, was in names.items()]
+        found += [
+            Move(tag, digest, was, row.get(TIME, ""), BACK in row)
+            for tag, was in names.items()
+            if isinstance(was, str) and TAG.fullmatch(tag) and (not was or DIGEST.fullmatch(was))
+        ]
     return found
 
 
 def history(there: Repository, tag: str) -> list[Move]:
-    """The moves of a name, newest first, as far as they are on record."""
-    found, seen, waiting = list[Move](), set[str](), [there.digest_of(tag)]
-    while waiting and len(seen) < MOST:
-        digest = waiting.pop(0)
-        if digest and digest not in seen:
-            seen.add(digest)
+    """The moves of a name, newest first, as far as they are on record.
+
+    From where it leads now, each to where it was before: clocks of several machines decide nothing, but between two
+    moves to the same image.
+    """
+    found, left, digest = list[Move](), dict[str, list[Move]](), there.digest_of(tag)
+    while digest and len(found) < MOST:
+        if digest not in left:
             moves = [move for move in moves_to(there, digest) if move.tag == tag]
-            found += moves
-            waiting += [move.was for move in moves]
-    return sorted(found, key=lambda move: move.time, reverse=True)
+            left[digest] = sorted(moves, key=lambda move: move.time)
+        if not left[digest]:
+            break
+        found.append(left[digest].pop())
+        digest = found[-1].was
+    return found
 
 
 def told(there: Repository, digest: str, found: Sequence[evidence.Kept]) -> str:
@@ -231,5 +259,7 @@ def told(there: Repository, digest: str, found: Sequence[evidence.Kept]) -> str:
     try:
         new = attached.send(there, digest, found[:REPORTS])
     except Refused as error:
+        if error.status not in TAKES_NONE:
+            raise
         return f"{there.wire.host} takes no evidence ({error.status})"
     return f"{new} report{'s' if new != 1 else ''} attached" if new else ""

@@ -93,7 +93,7 @@ def execute() -> int:
     """Run the command line; the exit code of errors.py."""
     # looking for plugins of pydantic in every installed distribution takes a tenth of the start-up time
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
-    from imagekit.cli.output import settle
+    from imagekit.cli.output import plain, settle
 
     try:
         try:
@@ -110,6 +110,6 @@ def execute() -> int:
         print("\ninterrupted: nothing was tagged, what was started is stopped", file=sys.stderr)
         return 130
     except Error as error:
-        print(f"error: {without_logins(str(error))}", file=sys.stderr)
+        print(f"error: {plain(without_logins(str(error)))}", file=sys.stderr)
         return error.exit_code
     return code if isinstance(code, int) else 0

@@ -23,6 +23,11 @@ def settle() -> None:
         _moving.pop().stop()
 
 
+def plain(text: str) -> str:
+    """Without what would speak to the terminal: names and messages may be those of a registry."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+
+
 class Lines:
     """`say(stage, text)`. Stage "~" is progress: one moving line on a terminal, nothing in a log file."""
 
@@ -39,7 +44,7 @@ class Lines:
                 self._move(text)
             return
         settle()
-        print(f"{stage:<8} {text}".rstrip(), file=sys.stderr, flush=True)
+        print(f"{stage:<8} {plain(text)}".rstrip(), file=sys.stderr, flush=True)
 
     def _move(self, text: str) -> None:
         from rich.console import Console

@@ -134,12 +134,15 @@ def _push(image: Image, target: Reference, sending: Sending, names: Names, say: 
     known = done.there + done.mounted
     told = f"{amounts.size(done.bytes)} sent" + (f", {known} blobs there" if known else "")
     say("push", f"{target.place}@{image.digest[:19]}  {told}")
-    proofs = [kept for kept in evidence.find(image.id) if kept.report.proven and not kept.report.partial]
+    proofs = evidence.of(image.id, image.digest)
     word = publish.told(sending.target, image.digest, proofs) if proofs else ""
     if word:
         say("", word)
     if target.tag:
         say("", f"{target.place}:{target.tag}")
+        return image.digest
+    if bad := evidence.failing(proofs):
+        say("", f"it gets no name: {', '.join(bad[:3])} failed when it was last proven")
         return image.digest
     settled = publish.settle(sending.target, image.digest, names, datetime.now(timezone.utc))
     for outcome in settled.outcomes:

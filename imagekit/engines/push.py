@@ -20,9 +20,9 @@ def push(engine: Engine, image: str, name: str, progress: Callable[[int, int], N
     repository, _, tag = name.rpartition(":")
     host = repository.partition("/")[0]
     kept = engine.image(name)
-    engine.tag(image, name)
     api, sent, digest = engine.api(None), dict[str, tuple[int, int]](), ""
     try:
+        engine.tag(image, name)
         for line in api.push(repository, tag=tag, stream=True, decode=True):
             problem = line.get("errorDetail") or line.get("error")
             if problem:

@@ -58,16 +58,22 @@ def _manifest(
         below = [str(row["digest"]) for row in found.get("manifests") or []]
         rows = [found["config"], *found["layers"]] if "config" in found else []
         blobs = [(str(row["digest"]), int(row["size"])) for row in rows]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         raise Surroundings(f"{source.name}@{digest[:19]} at {source.wire.host} is no manifest") from None
     if deep == DEEP:
         raise Surroundings(f"{source.name}@{digest[:19]} at {source.wire.host} is an index of indexes")
     for one in below:
         _manifest(source, target, one, done, lambda inner, its, one=one: target.put_manifest(one, inner, its), deep + 1)  # type: ignore[misc]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for state, size in pool.map(lambda row: _blob(source, target, *row), dict(blobs).items()):
-            setattr(done, state, getattr(done, state) + 1)
-            done.bytes += size
+        try:
+            for state, size in pool.map(lambda row: _blob(source, target, *row), dict(blobs).items()):
+                setattr(done, state, getattr(done, state) + 1)
+                done.bytes += size
+        except BaseException:  # Ctrl-C reaches this thread only
+            for end in (source, target):
+                end.wire.give_up()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
     put(content, kind or MANIFEST)
 
 
@@ -76,8 +82,11 @@ def _blob(source: Repository, target: Repository, digest: str, size: int) -> tup
         return "there", 0
     if source.wire.host == target.wire.host and target.mount(digest, source.name):
         return "mounted", 0
-    with scratch.folder("copy") as place:
-        with (place / "blob").open("wb") as out:
-            source.download(digest, out)
-        target.upload(digest, size, place / "blob")
+    try:
+        with scratch.folder("copy") as place:
+            with (place / "blob").open("wb") as out:
+                source.download(digest, out)
+            target.upload(digest, size, place / "blob")
+    except OSError as error:
+        raise Surroundings(f"a blob cannot be kept on its way: {error.strerror}", hint="is the disk full?") from None
     return "sent", size

@@ -58,7 +58,7 @@ def put(there: Repository, image: str, manifest: bytes, one: Attached) -> str:
     """A manifest whose subject is the image of a digest, and whose blobs are there; its digest."""
     if there.put_manifest(one.digest, manifest, MANIFEST) != image:
         entry = descriptor(MANIFEST, manifest) | {"artifactType": one.kind, "annotations": dict(one.annotations)}
-        rows = [row for row in _by_tag(there, image) if row.get("digest") != one.digest]
+        rows = [row for row in _by_tag(there, image) if isinstance(row, dict) and row.get("digest") != one.digest]
         index = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*rows, entry]})
         there.put_manifest(image.replace(":", "-"), index, INDEX)
     return one.digest
@@ -94,7 +94,7 @@ def _listed(there: Repository, image: str) -> list[dict[str, Any]]:
             if answer.status_code != 200:
                 return _by_tag(there, image)
             found += answer.json()["manifests"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Surroundings(f"{there.wire.host} answers for referrers with something else") from None
     return found
 
@@ -106,7 +106,7 @@ def _by_tag(there: Repository, image: str) -> list[dict[str, Any]]:
         if error.status == 404:
             return []
         raise
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Surroundings(f"the tag {image.replace(':', '-')} at {there.wire.host} is no list of referrers") from None
 
 

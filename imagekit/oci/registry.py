@@ -156,7 +156,10 @@ class Repository:
     def tags(self) -> list[str]:
         """All of them, over as many pages as there are."""
         pages = self.pages(f"/v2/{self.name}/tags/list?n=1000", fine=(404,))
-        return [str(tag) for page in pages if page.status_code == 200 for tag in page.json().get("tags") or []]
+        try:
+            return [str(tag) for page in pages if page.status_code == 200 for tag in page.json().get("tags") or []]
+        except (ValueError, AttributeError, TypeError, RecursionError):
+            raise Surroundings(f"{self.wire.host} answers for tags with something else") from None
 
     def pages(self, path: str, fine: tuple[int, ...] = ()) -> Iterator[requests.Response]:
         """An answer and those that its Link leads to."""

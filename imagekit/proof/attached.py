@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from imagekit import report as reports
 from imagekit.errors import UsageError
 from imagekit.oci import referrers
 from imagekit.oci.answers import Refused
+from imagekit.oci.image import digest as digest_of
 from imagekit.oci.registry import Repository
 from imagekit.proof.evidence import Kept
 
 KIND = "application/vnd.imagekit.report.v1+json"
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 MOST = 50
 """Reports of an image that are sent or read; the newest."""
@@ -25,14 +29,17 @@ def names_of(there: Repository, name: str) -> tuple[str, str]:
     """
     try:
         content, _ = there.manifest(name)
-        digest = name if name.startswith("sha256:") else there.digest_of(name)
-        return digest, str(json.loads(content)["config"]["digest"])
+        manifest = json.loads(content)
+        config = str(manifest["config"]["digest"])
+        if "manifests" not in manifest and DIGEST.fullmatch(config):
+            return digest_of(content), config
     except Refused as error:
         if error.status == 404:
             raise UsageError(f"{there.wire.host} has no image {there.name}:{name}") from None
         raise
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{there.name}:{name} at {there.wire.host} is no image but a list of them") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise UsageError(f"{there.name}:{name} at {there.wire.host} is no image but a list of them")
 
 
 def send(there: Repository, name: str, found: Sequence[Kept]) -> int:
@@ -71,7 +78,7 @@ def all_of(there: Repository, name: str) -> list[Kept]:
             if error.status != 404:
                 raise
             continue
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
             continue
         if kept.report.image in (digest, config):  # anybody who may push can attach what was said of another
             found.append(kept)

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def all_of(where: Path | None = None, limit: int = KEEP) -> Iterator[Kept]:
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
             yield Kept(raw, reports.from_json(raw))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue
 
 
@@ -87,6 +87,30 @@ def find(image: str, where: str | None = None) -> list[Kept]:
     if where and not place.is_dir():
         raise UsageError(f"{where} is not a folder", hint="a folder of reports, as `imagekit test` keeps them")
     return [kept for kept in all_of(place) if kept.report.image.startswith(image)]
+
+
+def of(*images: str) -> list[Kept]:
+    """The reports on this machine of an image by its ids, newest first."""
+    return [kept for kept in all_of() if kept.report.image in images]
+
+
+def failing(found: Sequence[Kept]) -> list[str]:
+    """Checks whose newest word is a bad one, on whichever machine: `training on NVIDIA H100`. `found`: newest first."""
+    newest: dict[tuple[str, str], bool] = {}
+    for kept in found:
+        gpus = kept.report.environment.get("gpus")
+        machine = ", ".join(sorted({str(name) for name in gpus})) if isinstance(gpus, list) else ""
+        for check in kept.report.checks:
+            if check.status != "SKIP":
+                newest.setdefault((check.name, machine if "gpu" in check.stage else ""), check.bad)
+        if kept.report.problem and not newest:
+            return [kept.report.problem]
+    return [f"{name} on {machine}" if machine else name for (name, machine), bad in newest.items() if bad]
+
+
+def good(found: Sequence[Kept]) -> bool:
+    """Whether the whole image was proven, and nothing has failed since. `found`: newest first."""
+    return any(one.report.proven and not one.report.partial for one in found) and not failing(found)
 
 
 def lines(name: str, found: list[Kept]) -> list[str]:

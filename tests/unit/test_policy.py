@@ -88,7 +88,7 @@ def test_some_checks_of_a_stage_are_not_the_stage() -> None:
 def test_one_that_failed_on_one_model_fails_there() -> None:
     good = report("2026-11-22T07:00:00+00:00", gpu=H100, partial=True, gpu__d="PASS", gpu__e="PASS")
     bad = report("2026-11-22T08:00:00+00:00", gpu=V100, partial=True, gpu__d="ERROR", gpu__e="PASS")
-    assert lacks(asks("gpu", gpus=("H100", "V100")), WHOLE, good, bad) == ["gpu: d did not pass on V100"]
+    assert lacks(asks("gpu", gpus=("H100", "V100")), WHOLE, good, bad) == ["gpu: d did not pass on Tesla V100"]
 
 
 def test_a_run_that_came_to_no_end() -> None:
@@ -101,3 +101,32 @@ def test_all_that_is_missing_at_once() -> None:
     assert lacks(asks("static", "cpu", "gpu", gpus=("V100",)), bad) == [
         "static: a did not pass", "cpu: no check has passed", "gpu: no check has passed on V100",
     ]  # fmt: skip
+
+
+def test_what_has_failed_is_missing_whatever_is_asked_for() -> None:
+    bad = report(static__a="PASS", cpu__b="FAIL", gpu__d="SKIP")
+    assert lacks(asks("static"), bad) == lacks(asks(), bad) == ["cpu: b did not pass"]
+
+
+def test_one_model_hides_nothing_of_another() -> None:
+    bad = report("2026-11-22T07:00:00+00:00", gpu=V100, partial=True, gpu__d="FAIL")
+    good = report("2026-11-22T08:00:00+00:00", gpu=H100, partial=True, gpu__d="PASS", gpu__e="PASS")
+    assert lacks(asks("gpu"), WHOLE, bad, good) == ["gpu: d did not pass on Tesla V100"]
+
+
+def test_what_is_skipped_there_and_runs_elsewhere_was_not_run_there() -> None:
+    there = report("2026-11-22T07:00:00+00:00", gpu=H100, partial=True, gpu__d="PASS", gpu__e="SKIP")
+    elsewhere = report("2026-11-22T08:00:00+00:00", gpu=V100, partial=True, gpu__d="PASS", gpu__e="PASS")
+    assert lacks(asks("gpu", gpus=("H100",)), WHOLE, there, elsewhere) == ["gpu: e was not run on H100"]
+
+
+def test_a_machine_of_several_models_speaks_for_none() -> None:
+    both = report("2026-11-22T07:00:00+00:00", gpu=H100, partial=True, gpu__d="PASS", gpu__e="PASS")
+    both.environment["gpus"].append("Tesla T4")  # type: ignore[index]
+    assert lacks(asks("gpu", gpus=("H100",)), WHOLE, both) == ["gpu: no check has passed on H100"]
+
+
+def test_a_report_of_the_future_says_nothing() -> None:
+    ahead = report("2036-11-22T07:00:00+00:00", static__a="PASS")
+    assert lacks(asks("static"), ahead) == ["there is no proof of the whole image"]
+    assert lacks(asks("static"), ahead, report(static__a="FAIL")) == ["static: a did not pass"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -68,9 +69,12 @@ def staged(folder: Path, there: Registry, content: str, day: int, **told: str) -
     return made
 
 
-def prove(there: Registry, made: Image, repository: str = STAGING, days: str = "0", **statuses: str) -> None:
+def prove(
+    there: Registry, made: Image, repository: str = STAGING, days: str = "0", after: int = 0, **statuses: str
+) -> None:
+    """`days` ago; `after`: seconds later."""
     checks = tuple(Check(name, "static", status) for name, status in statuses.items())
-    time = (NOW - timedelta(days=int(days))).isoformat(timespec="seconds")
+    time = (NOW - timedelta(days=int(days)) + timedelta(seconds=after)).isoformat(timespec="seconds")
     raw = reports.as_json(Report(made.id, checks, 1.0, time=time))
     attached.send(target(there, repository), made.digest, [Kept(raw, reports.from_json(raw))])
 
@@ -99,6 +103,7 @@ def test_the_same_bytes_and_what_was_proven_of_them(run: Run, there: Registry, t
     ('stages = ["static"]', {}, ["there is no proof of the whole image"]),
     ('stages = ["static", "cpu"]', {"a": "PASS", "b": "FAIL"}, ["static: b did not pass", "cpu: no check has passed"]),
     ('stages = ["static"]\nmax_age = "7d"', {"a": "PASS", "days": "9"}, ["and 7d is the most"]),
+    ('max_age = "7d"', {"a": "FAIL"}, ["static: a did not pass"]),
     ('stages = ["gpu"]\ngpus = ["H100"]', {"a": "PASS"}, ["gpu: no check has passed on H100"]),
 ])  # fmt: skip
 def test_what_is_missing_is_named_and_nothing_is_copied(
@@ -125,13 +130,62 @@ def test_back_to_the_one_before_and_never_to_one_that_was_taken_back(run: Run, t
     assert code == 5 and "there is no image before" in err
     code, out, err = run("rollback", "prod", "--tag", PROFILE, "--to", made[2].digest)
     assert code == 0 and tags(there)[PROFILE] == made[2].digest and tags(there)[BARE] == made[0].digest
+    for arguments, said in (
+        (("--tag", f"{PROFILE}-20261101-aaaaaaa"), "never moves"), (("--to", PROFILE), "is no digest"),
+        (("--tag", PROFILE, "--to", f"sha256:{'0' * 64}"), "has no image"),
+    ):  # fmt: skip
+        code, _, err = run("rollback", "prod", *arguments)
+        assert code == 2 and said in err, err
+
+
+def test_a_name_never_goes_back_to_an_image_of_something_else(run: Run, there: Registry, tmp_path: Path) -> None:
+    made = staged(tmp_path, there, "one", 1, a="PASS")
+    assert run("promote", f"{there.address}/{STAGING}@{made.digest}", "--to", "prod")[0] == 0
+    other = labelled(tmp_path / "other", "other", {"profile": "vision", "torch": "2.4.1", "cuda": "12.1"})
+    push(other, Sending(target(there, PROD)), [])
+    prove(there, other, PROD, a="PASS")
+    code, _, err = run("rollback", "prod", "--tag", PROFILE, "--to", other.digest)
+    assert code == 2 and "is an image of vision" in err and tags(there)[PROFILE] == made.digest
+
+
+def test_a_proof_that_only_this_machine_has_goes_along(run: Run, there: Registry, tmp_path: Path) -> None:
+    made = staged(tmp_path, there, "one", 1)
+    raw = {"image": made.id, "seconds": 1.0, "time": NOW.isoformat(timespec="seconds"),
+           "checks": [{"check": "a", "stage": "static", "status": "PASS", "seconds": 1.0}]}  # fmt: skip
+    folder = tmp_path / "state/imagekit/evidence"
+    folder.mkdir(parents=True)
+    (folder / "1-x.json").write_text(json.dumps(raw))
+    assert run("promote", f"{there.address}/{STAGING}@{made.digest}", "--to", "prod")[0] == 0
+    assert len(attached.all_of(target(there, PROD), made.digest)) == 1
+
+
+def test_a_name_that_somebody_made_up_is_not_taken(run: Run, there: Registry, tmp_path: Path) -> None:
+    first = staged(tmp_path, there, "one", 1, a="PASS")
+    bare = labelled(tmp_path / "bare", "bare", {"profile": "video-llm", "torch": "2.4.1", "cuda": "12.1"})
+    push(bare, Sending(target(there, STAGING)), [])
+    prove(there, bare, a="PASS")
+    for name in ("../../other/manifests/x-20261122-aaaaaaa", f"{PROFILE}-20261101-aaaaaaa"):
+        row = {publish.NAMES: json.dumps({name: ""})}
+        referrers.attach(target(there, STAGING), bare.digest, publish.HISTORY, name.encode(), row)
+    for at in (f"@{bare.digest}", f":{PROFILE}-20261101-aaaaaaa@{bare.digest}"):
+        code, _, err = run("promote", f"{there.address}/{STAGING}{at}", "--to", "prod")
+        assert code == 2 and "nothing says which name" in err, err
+    assert not there.manifests.get(PROD) and first.digest != bare.digest
+
+
+def test_the_one_before_was_removed(run: Run, there: Registry, tmp_path: Path) -> None:
+    made = [staged(tmp_path, there, name, day, a="PASS") for day, name in enumerate(("one", "two", "three"), 1)]
+    for image in made:
+        run("promote", f"{there.address}/{STAGING}@{image.digest}", "--to", "prod")
+    del there.manifests[PROD][made[1].digest]
+    assert run("rollback", "prod")[0] == 0 and tags(there)[PROFILE] == made[0].digest
 
 
 def test_never_back_to_one_that_has_failed_since(run: Run, there: Registry, tmp_path: Path) -> None:
     made = [staged(tmp_path, there, name, day, a="PASS") for day, name in enumerate(("one", "two", "three"), 1)]
     for image in made:
         run("promote", f"{there.address}/{STAGING}@{image.digest}", "--to", "prod")
-    prove(there, made[1], PROD, "-1", a="FAIL")
+    prove(there, made[1], PROD, after=60, a="FAIL")
     code, out, err = run("rollback", "prod")
     assert code == 0 and out.endswith(f"@{made[0].digest}\n"), err
 
@@ -146,12 +200,12 @@ def test_an_old_proof_is_good_enough_to_go_back(run: Run, there: Registry, tmp_p
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
-    (("promote", "{}/staging/pytorch:nothing", "--to", "prod"), "there is no image"),
+    (("promote", "{}/staging/pytorch:nothing", "--to", "prod"), "has no image"),
     (("promote", "{}/staging/pytorch:" + PROFILE, "--to", "canary"), "the site has no [promote.canary]"),
     (("promote", "{}/prod/pytorch:" + PROFILE, "--to", "prod"), "is where prod is itself"),
     (("promote", "pytorch:" + PROFILE, "--to", "prod"), "names no registry"),
     (("rollback", "canary"), "the site has no [promote.canary]"),
-    (("rollback", "prod", "--tag", "nothing"), "has no nothing"),
+    (("rollback", "prod", "--tag", "nothing"), "has no nothing"), (("rollback", "prod", "--tag", "../x"), "has no ../x"),
     (("rollback", "prod", "--repository", "other"), "has a move on record"),
 ])  # fmt: skip
 def test_what_cannot_be_is_said(

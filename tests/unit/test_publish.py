@@ -204,3 +204,42 @@ def test_a_fault_at_any_request(tmp_path: Path, fault: Fault, again: int, step: 
         if not reached:
             return
     raise AssertionError("there are more requests than were tried")
+
+
+def test_one_that_has_failed_since_is_no_result(there: Registry, tmp_path: Path) -> None:
+    first, second = image(tmp_path, "one"), image(tmp_path, "two")
+    settled(there, first)
+    bad = reports.as_json(
+        Report(first.id, (Check("versions", "static", "FAIL"),), 1.0, time="2026-11-22T02:00:00+00:00")
+    )
+    publish.told(target(there), first.digest, [Kept(bad, reports.from_json(bad)), proof(first)])
+    assert settled(there, second).outcomes[0].tag.endswith(".2")
+
+
+@pytest.mark.parametrize("labels", [{"profile": 5}, {"profile": "x", "suffix": 5}, {"profile": ["x"]}])
+def test_labels_that_are_no_texts(there: Registry, tmp_path: Path, labels: dict[str, object]) -> None:
+    theirs = labelled(tmp_path / "odd", "odd", labels)  # type: ignore[arg-type]
+    push(theirs, Sending(target(there)), [PROFILE])
+    assert states(settled(there, image(tmp_path, "mine"))) == ["new", "kept", "new"]
+
+
+def test_a_registry_that_fails_is_not_one_that_takes_no_records(there: Registry, tmp_path: Path) -> None:
+    first, second = image(tmp_path, "one"), image(tmp_path, "two")
+    settled(there, first)
+    push(second, Sending(target(there)), [])
+    known = set(there.manifests["ml/pytorch"])
+    there.fault = lambda asked: (
+        Fault("status", 503)
+        if asked.method == "PUT" and "/manifests/sha256:" in asked.path and asked.path.rpartition("/")[2] not in known
+        else None
+    )
+    with pytest.raises(Surroundings, match="503"):
+        publish.settle(target(there), second.digest, names("20261123-bbbbbbb"), NOW)
+    assert target(there).digest_of(PROFILE) == first.digest
+
+
+def test_clocks_decide_nothing(there: Registry, tmp_path: Path) -> None:
+    made = [image(tmp_path, name) for name in ("one", "two", "three")]
+    for hour, one in zip((0, 5, 2), made, strict=True):
+        settled(there, one, f"2026112{hour}-aaaaaaa", hour)
+    assert [move.was for move in publish.history(target(there), PROFILE)] == [made[1].digest, made[0].digest, ""]
