@@ -5,7 +5,6 @@ Nothing is built again: the same bytes get there, with what is attached to them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -25,9 +24,6 @@ from imagekit.report import Report
 from imagekit.site import Site
 from imagekit.site.model import Promotion
 from imagekit.tag import Names
-
-IMMUTABLE = re.compile(r".+-\d{8}-[0-9a-f]{7}(\.\d+)?")
-"""A name that never moves (docs/tags.md)."""
 
 USUAL = Promotion(stages=["static", "cpu"])
 """What is asked for where the site says nothing."""
@@ -115,7 +111,7 @@ def _wanted(there: Repository, tags: list[str]) -> dict[str, list[Move]]:
     for name in tags:
         if not publish.TAG.fullmatch(name) or not there.digest_of(name):
             raise UsageError(f"{there.wire.host}/{there.name} has no {name}")
-        if IMMUTABLE.fullmatch(name):
+        if tag.IMMUTABLE.fullmatch(name):
             raise UsageError(f"{name} never moves", hint="a name without a date goes back")
     found = {name: publish.history(there, name) for name in tags or _moving(there)}
     if tags:
@@ -126,7 +122,7 @@ def _wanted(there: Repository, tags: list[str]) -> dict[str, list[Move]]:
 
 
 def _moving(there: Repository) -> list[str]:
-    return [name for name in there.tags() if not IMMUTABLE.fullmatch(name) and not name.startswith("sha256-")]
+    return [name for name in there.tags() if not (tag.IMMUTABLE.fullmatch(name) or publish.LIST.fullmatch(name))]
 
 
 def _good(there: Repository, name: str, moves: Sequence[Move], asks: Promotion) -> str:
@@ -173,7 +169,7 @@ def _names(source: Repository, asked: Reference, digest: str, labels: Mapping[st
     repository, _, moving = names.profile.rpartition(":")
     known = [move.tag for move in publish.moves_to(source, digest)] + [asked.tag]
     for name in known:
-        if IMMUTABLE.fullmatch(name) and name.startswith(f"{moving}-") and source.digest_of(name) == digest:
+        if tag.IMMUTABLE.fullmatch(name) and name.startswith(f"{moving}-") and source.digest_of(name) == digest:
             return replace(names, immutable=f"{repository}:{name}")
     raise UsageError(f"nothing says which name of {asked} never moves", hint="name the image by that tag")
 

@@ -33,6 +33,9 @@ NAMES, TIME = "io.imagekit.names", "org.opencontainers.image.created"
 
 TAG, DIGEST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"), re.compile(r"sha256:[0-9a-f]{64}")
 
+LIST = re.compile(r"sha256-[0-9a-f]{64}.*")
+"""A tag that is a list of referrers, or a signature of older kinds."""
+
 BACK = "io.imagekit.back"
 """One more, where a move took another back."""
 

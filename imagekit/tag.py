@@ -14,6 +14,9 @@ from imagekit.site import Tags as Settings
 KEY = 7
 """Hex digits of the plan key in an immutable tag."""
 
+IMMUTABLE = re.compile(r"(?P<stem>.+)-(?P<day>\d{8})-[0-9a-f]{7}(\.(?P<number>\d+))?")
+"""A name that never moves: the profile tag, the day, the key, and a number where the same plan gave other bytes."""
+
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:[._/-][a-z0-9]+)*")
 

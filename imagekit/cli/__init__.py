@@ -44,6 +44,7 @@ GROUPS = {
         "site": "Show which indexes, CA and registry apply, and from where.",
         "base": "Make a base image from distribution packages.",
         "cache": "What is kept to be quick: list, prune, verify.",
+        "registry": "What a registry holds of a team's images: prune.",
         "schema": "JSON Schema of profiles, overlays and site files.",
         "completion": "Completion of commands and profiles for a shell.",
     },

@@ -153,6 +153,11 @@ class Repository:
         if f"sha256:{hashed.hexdigest()}" != digest:
             raise Surroundings(f"{self.wire.host} sends other bytes than {digest[:19]}")
 
+    def delete(self, digest: str) -> None:
+        """A manifest, with all tags of it; one that is not there is gone. Raises Refused, as where nobody may."""
+        path = f"/v2/{self.name}/manifests/{digest}"
+        self.wire.ask("DELETE", path, f"repository:{self.name}:pull,push,delete", fine=(404,))
+
     def tags(self) -> list[str]:
         """All of them, over as many pages as there are."""
         pages = self.pages(f"/v2/{self.name}/tags/list?n=1000", fine=(404,))

@@ -74,3 +74,19 @@ def test_what_cannot_be_published_is_said(here: Room, host: str) -> None:
     room = replace(here, extra={**here.extra, "DOCKER_CONFIG": str(here.folder / "nothing")})
     denied = room.run("publish", "tiny", "--to", f"{host}/ml/pytorch")
     assert denied.returncode == 4 and f"docker login {host}" in denied.stderr
+
+
+def test_old_ones_go_and_what_is_used_stays(here: Room, host: str, tmp_path: Path) -> None:
+    """docker-registry lists names of images that are gone."""
+    path, name = here.profile("packages: [toolz]\n")
+    call = ("build", path, "--engine", "compose", "--no-test", "--output", f"registry:{host}/ml/pytorch")
+    first = here.good(*call).stdout.strip()
+    here.profile('packages: [toolz]\nenv: {NOTE: "two"}\n', name)
+    second = here.good(*call).stdout.strip()
+    assert first != second
+    listed = here.good("registry", "prune", f"{host}/ml/pytorch", "--keep", "1", "--dry-run").stdout
+    assert listed.split()[0] == first.rpartition("@")[2] and len(listed.splitlines()) == 1
+    here.good("registry", "prune", f"{host}/ml/pytorch", "--keep", "1")
+    assert here.run("inspect", f"registry:{first}").returncode == 2
+    assert here.good("inspect", f"registry:{second}").returncode == 0
+    assert "0 images removed" in here.good("registry", "prune", f"{host}/ml/pytorch", "--keep", "1").stderr
