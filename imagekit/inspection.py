@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagekit import amounts, record, resources
+from imagekit import amounts, record
 from imagekit.compat import facts
-from imagekit.errors import Surroundings, UsageError
+from imagekit.errors import UsageError
 from imagekit.plan import GROUPS
 
 COMPOSED = "imagekit: "
@@ -102,22 +102,6 @@ def _locked(text: bytes) -> tuple[Mapping[str, Any], ...]:
         return tuple(row for row in rows if isinstance(row.get("name"), str) and isinstance(row.get("version"), str))
     except (ValueError, AttributeError, TypeError, RecursionError):
         return ()
-
-
-def gpu_code(engine: Any, of: Inspection) -> dict[str, tuple[list[str], list[str]]]:
-    """Library in site-packages -> (machine code, PTX) for GPUs that it has: ({"sm_80", "sm_90"}, {"compute_90"}).
-
-    A container reads its own files; nothing of them is imported. Raises Surroundings.
-    """
-    program = (resources.smoke() / "fatbin.py").read_text(encoding="utf-8")
-    said = engine.run(of.image, ["-I", "-c", program], entrypoint=["/opt/venv/bin/python"], timeout=300)
-    try:
-        found: dict[str, tuple[list[str], list[str]]] = json.loads(said.stdout)
-    except ValueError:
-        raise Surroundings(
-            f"the libraries of {of.reference} could not be read", details=said.stderr.splitlines()[-3:]
-        ) from None
-    return found
 
 
 def lines(of: Inspection) -> list[str]:

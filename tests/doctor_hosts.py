@@ -11,7 +11,7 @@ from typing import Any
 from imagekit.doctor import examination
 from imagekit.doctor.check import Finding
 from imagekit.doctor.host import Host, Ran, Space
-from imagekit.engines.docker_api import unreachable
+from imagekit.engines.endpoint import unreachable
 from imagekit.engines.look import Look
 from imagekit.errors import Error, Surroundings
 from imagekit.site import Settings, Site

@@ -154,11 +154,11 @@ def _no_empty(context: click.Context) -> None:
 
 def _image(reference: str, look: bool) -> Any:
     """`look`: into its libraries, for the code that they have for GPUs."""
-    from imagekit import inspection
+    from imagekit import gpu_code, inspection
     from imagekit.compat import documents
     from imagekit.engines.docker_api import Engine
 
     engine = Engine()
     found = inspection.inspect(engine, reference)
-    code = inspection.gpu_code(engine, found) if look and found.ours else None
+    code = gpu_code.of_image(engine, found) if look and found.ours else None
     return documents.of_image(reference, found.labels, found.packages, code)

@@ -53,10 +53,10 @@ class Engine:
         try:
             self.at = endpoint.find()
             host = self.at.host
-            self.client = docker.DockerClient(**ssh_client(self.at), **self.at.settings, timeout=API_TIMEOUT)
+            self.client = docker.DockerClient(**endpoint.ssh_client(self.at), **self.at.settings, timeout=API_TIMEOUT)
             self.version = str(self.client.version()["Version"])
         except (DockerException, requests.RequestException, ValueError) as error:  # ValueError: a port out of range
-            raise unreachable(str(error), host) from None
+            raise endpoint.unreachable(str(error), host) from None
         self.endpoint = "the local socket" if self.at.usual else str(self.at)
         numbers = tuple(int(part) for part in self.version.split("+")[0].split(".")[:2] if part.isdigit())
         self.links = numbers >= LINKS
@@ -85,7 +85,7 @@ class Engine:
 
     def api(self, timeout: float | None) -> Any:
         """A connection of its own for something that takes long; seconds without a word, None for any number."""
-        return docker.APIClient(**ssh_client(self.at), **self.at.settings, timeout=timeout)
+        return docker.APIClient(**endpoint.ssh_client(self.at), **self.at.settings, timeout=timeout)
 
     def image(self, reference: str) -> dict[str, Any] | None:
         """`docker inspect` of an image, or None."""
@@ -272,34 +272,3 @@ class Engine:
             ) from None
         except APIError as error:
             raise Surroundings(f"the engine cannot make a container: {error.explanation}") from None
-
-
-def ssh_client(at: endpoint.Endpoint) -> dict[str, bool]:
-    """The ssh of this machine, with its own configuration, as the docker command uses it."""
-    return {"use_ssh_client": True} if at.host.startswith("ssh://") else {}
-
-
-def unreachable(reason: str, host: str = "") -> Surroundings:
-    """Why nothing answers at `host`, in the words of docker-py, as an error with a hint."""
-    if "paramiko" in reason:
-        return Surroundings(
-            "docker-py cannot reach an engine by ssh:// without paramiko",
-            hint="pip install 'docker[ssh]', or a tunnel: ssh -nNTL /tmp/docker.sock:/var/run/docker.sock HOST &"
-            " export DOCKER_HOST=unix:///tmp/docker.sock",
-        )
-    if "Permission" in reason:
-        return Surroundings(
-            "this user may not talk to the Docker Engine",
-            hint="sudo usermod -aG docker $USER, then log in again",
-        )
-    if host.startswith("ssh://"):
-        return Surroundings(
-            "no Docker Engine answers over ssh",
-            details=[reason.splitlines()[0][:200]],
-            hint=f"does this answer?  ssh {host.removeprefix('ssh://')} docker version",
-        )
-    return Surroundings(
-        "no Docker Engine answers",
-        details=[reason.splitlines()[0][:200]],
-        hint="start it (systemctl start docker), or set DOCKER_HOST; imagekit render needs none",
-    )

@@ -122,3 +122,34 @@ def _selected() -> str:
 def _same(one: str, other: str) -> bool:
     a, b = Endpoint(one), Endpoint(other)
     return a.socket == b.socket if a.socket or b.socket else one.rstrip("/") == other.rstrip("/")
+
+
+def ssh_client(at: Endpoint) -> dict[str, bool]:
+    """The ssh of this machine, with its own configuration, as the docker command uses it."""
+    return {"use_ssh_client": True} if at.host.startswith("ssh://") else {}
+
+
+def unreachable(reason: str, host: str = "") -> Surroundings:
+    """Why nothing answers at `host`, in the words of docker-py, as an error with a hint."""
+    if "paramiko" in reason:
+        return Surroundings(
+            "docker-py cannot reach an engine by ssh:// without paramiko",
+            hint="pip install 'docker[ssh]', or a tunnel: ssh -nNTL /tmp/docker.sock:/var/run/docker.sock HOST &"
+            " export DOCKER_HOST=unix:///tmp/docker.sock",
+        )
+    if "Permission" in reason:
+        return Surroundings(
+            "this user may not talk to the Docker Engine",
+            hint="sudo usermod -aG docker $USER, then log in again",
+        )
+    if host.startswith("ssh://"):
+        return Surroundings(
+            "no Docker Engine answers over ssh",
+            details=[reason.splitlines()[0][:200]],
+            hint=f"does this answer?  ssh {host.removeprefix('ssh://')} docker version",
+        )
+    return Surroundings(
+        "no Docker Engine answers",
+        details=[reason.splitlines()[0][:200]],
+        hint="start it (systemctl start docker), or set DOCKER_HOST; imagekit render needs none",
+    )

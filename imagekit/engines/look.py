@@ -15,7 +15,8 @@ import requests
 from docker.errors import DockerException
 
 from imagekit.engines import choice, endpoint
-from imagekit.engines.docker_api import MACHINE, ssh_client, unreachable
+from imagekit.engines.docker_api import MACHINE
+from imagekit.engines.endpoint import ssh_client, unreachable
 from imagekit.errors import Surroundings
 
 OURS = "io.imagekit.profile"

@@ -20,7 +20,7 @@ from imagekit.doctor.check import Finding, version
 from imagekit.doctor.checks import engine, seccomp, system
 from imagekit.doctor.host import Host, Ran, Space
 from imagekit.engines import look
-from imagekit.engines.docker_api import unreachable
+from imagekit.engines.endpoint import unreachable
 
 # whole machines
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import fat_binary
 
-from imagekit import inspection
+from imagekit import gpu_code, inspection
 from imagekit.compat import asking, documents, facts
 from imagekit.compat.compiled import Compiled
 from imagekit.compat.question import Answer, answer
@@ -180,7 +180,7 @@ def inspected() -> inspection.Inspection:
 
 def test_the_program_runs_in_a_container_by_itself() -> None:
     engine = Engine(json.dumps({TORCH: [["sm_80"], []]}))
-    assert inspection.gpu_code(engine, inspected()) == {TORCH: [["sm_80"], []]}
+    assert gpu_code.of_image(engine, inspected()) == {TORCH: [["sm_80"], []]}
     (image, command), named = engine.asked
     assert image == "sha256:1"
     assert command[:2] == ["-I", "-c"]
@@ -188,7 +188,7 @@ def test_the_program_runs_in_a_container_by_itself() -> None:
     compile(command[2], "fatbin", "exec")
     assert "from ." not in command[2], "it is a file of its own in there"
     with pytest.raises(Surroundings, match="libraries of pytorch:x could not be read"):
-        inspection.gpu_code(Engine("Killed"), inspected())
+        gpu_code.of_image(Engine("Killed"), inspected())
 
 
 def test_what_is_compiled_is_told_apart_from_the_facts() -> None:
