@@ -105,7 +105,7 @@ def known_as(image: Image) -> str:
     Empty where something has failed since.
     """
     since = max((kept.proven for kept in record.of_image(image.id)), default="")
-    return "" if evidence.failing(evidence.of(image.id)) else since
+    return "" if reports.failing([kept.report for kept in evidence.of(image.id)]) else since
 
 
 def recorded(lock: Lock, image: Image, base: System, site: Site, plan: str, scope: str) -> Record:

@@ -6,6 +6,7 @@ Its environment, its labels, and /opt/imagekit: the lock, the facts for prefligh
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imagekit import __version__, resources
@@ -70,6 +71,16 @@ def labels(lock: Lock) -> dict[str, str]:
     own = {f"io.imagekit.{key}": value for key, value in facts.items() if value}
     title = {"org.opencontainers.image.title": f"pytorch {r.torch} CUDA {r.cuda} {r.profile}"}
     return {**r.labels, **title, **own}
+
+
+def told(labels: Mapping[str, object]) -> dict[str, str]:
+    """What imagekit's labels say, without `io.imagekit.`; of an image of somebody else, nothing."""
+    found = {
+        key.removeprefix("io.imagekit."): text
+        for key, text in labels.items()
+        if key.startswith("io.imagekit.") and isinstance(text, str)
+    }
+    return found if "profile" in found else {}
 
 
 def files(lock: Lock, *, pyc: bool = True) -> dict[str, File]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagekit import amounts, record
+from imagekit import amounts, contract, record
 from imagekit.compat import facts
 from imagekit.errors import UsageError
 from imagekit.plan import GROUPS
@@ -70,12 +70,8 @@ def inspect(engine: Any, reference: str) -> Inspection:
     if image is None:
         raise UsageError(f"the engine has no image {reference}", hint="docker images lists them; docker pull gets one")
     config = image.get("Config") or {}
-    labels = {
-        key.removeprefix("io.imagekit."): value
-        for key, value in (config.get("Labels") or {}).items()
-        if key.startswith("io.imagekit.")
-    }
-    ours = "profile" in labels
+    labels = contract.told(config.get("Labels") or {})
+    ours = bool(labels)
     files = engine.files(image["Id"], [LOCK, RECORDS]) if ours else {}
     packages = _locked(files.get(LOCK, b""))
     groups = {package.get("group") for package in packages}
@@ -88,7 +84,7 @@ def inspect(engine: Any, reference: str) -> Inspection:
         reference=reference, image=image["Id"],
         names=(*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ())),
         size=int(image.get("Size", 0)), created=str(image.get("Created", ""))[:10], user=config.get("User") or "root",
-        command=" ".join(command) or "none", layers=layers, labels=labels if ours else {},
+        command=" ".join(command) or "none", layers=layers, labels=labels,
         packages=packages, system=_system(files) or next((entry.system for entry in kept), {}),
         built=tuple(sorted(_built(files))), on_top=on_top if ours else 0, recorded=bool(kept),
         proven=max((entry.proven for entry in kept), default=""),

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from imagekit import resources, wheels
-from imagekit.compat.resolve import again
+from imagekit.compat.review import again
 from imagekit.errors import ImpossibleWish, UsageError
 from imagekit.lock.model import Lock, dump, file_name, folder_name, read, stale, write
 from imagekit.profile import Profile

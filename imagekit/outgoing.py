@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from imagekit import amounts, publish, pulled, record, remote, tag
+from imagekit import amounts, contract, publish, pulled, record, remote, tag
 from imagekit.errors import NotProven, UsageError
 from imagekit.locking import Say
 from imagekit.oci import push
@@ -18,17 +17,11 @@ from imagekit.oci.registry import Repository
 from imagekit.oci.sending import Sending
 from imagekit.proof import attached, evidence
 from imagekit.proof.evidence import Kept
-from imagekit.publish import Outcome
+from imagekit.publish import Done
 from imagekit.remote import Remote
+from imagekit.report import failing
 from imagekit.site import Site
 from imagekit.tag import Names
-
-
-@dataclass(frozen=True)
-class Done:
-    reference: str
-    """HOST/REPOSITORY@DIGEST."""
-    outcomes: tuple[Outcome, ...]
 
 
 def send(name: str, to: str, site: Site, say: Say) -> Done:
@@ -54,8 +47,7 @@ def send(name: str, to: str, site: Site, say: Say) -> Done:
     if word:
         say("", word)
     settled = publish.settle(there, digest, names, datetime.now(timezone.utc))
-    for outcome in settled.outcomes:
-        say("tag" if outcome is settled.outcomes[0] else "", f"{place}:{outcome}")
+    publish.say(place, settled.outcomes, say)
     return Done(f"{place}@{settled.digest}", settled.outcomes)
 
 
@@ -83,10 +75,7 @@ def _from_engine(
     ours = str(image["Id"])
     name, digest = publish.place_for(there, names, lambda other: ours in attached.names_of(there, other))
     if digest:
-        say(
-            "push",
-            f"nothing: {place}:{name} is there" + ("" if ours in attached.names_of(there, digest) else ", proven"),
-        )
+        say("push", f"nothing: {place}:{name} is there")
         return digest
     digest = by_engine.push(
         engine, ours, f"{place}:{name}", lambda sent, of: say("~", f"push {sent * 100 // max(of, 1)}%")
@@ -97,17 +86,11 @@ def _from_engine(
 
 def _names(image: Mapping[str, Any], name: str, site: Site) -> Names:
     """By its labels, and the record of its build where this machine has it."""
-    labels = {
-        key.removeprefix("io.imagekit."): str(text)
-        for key, text in ((image.get("Config") or {}).get("Labels") or {}).items()
-        if key.startswith("io.imagekit.")
-    }
-    if not {"profile", "torch"} <= labels.keys():
-        raise UsageError(f"{name} was not built by imagekit", hint="docker push moves any image")
+    labels = contract.told((image.get("Config") or {}).get("Labels") or {})
     ours = record.of_image(str(image["Id"]))
     key = ours[-1].key if ours else str(image["Id"]).removeprefix("sha256:")
     day = ours[-1].created if ours else str(image.get("Created", ""))[:10].replace("-", "")
-    return tag.of_labels(labels, site.settings.tags, key, day)
+    return tag.of_labels(name, labels, site.settings.tags, key, day)
 
 
 def _proofs(image: str, name: str) -> Sequence[Kept]:
@@ -115,10 +98,9 @@ def _proofs(image: str, name: str) -> Sequence[Kept]:
     found = evidence.of(image)
     if not any(not one.report.partial for one in found):
         raise NotProven(f"no proof of {name} is on record here", hint=f"imagekit test {name}")
-    if not evidence.good(found):
-        raise NotProven(
-            f"the last proof of {name} failed", details=evidence.failing(found), hint=f"imagekit test {name}"
-        )
+    bad = failing([one.report for one in found])
+    if bad or not evidence.good(found):
+        raise NotProven(f"the last proof of {name} failed", details=bad, hint=f"imagekit test {name}")
     return found
 
 

@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
 from imagekit.compat.facts import Facts
-from imagekit.report import STAGES, Check, Report
+from imagekit.report import ON_GPUS, Check, Report, failing, some
 from imagekit.site.model import Promotion
-
-ON_GPUS = ("gpu", "multi-gpu")
 
 AHEAD = timedelta(minutes=10)
 """How far another machine's clock may be ahead; a report of a later time says nothing."""
@@ -30,20 +28,9 @@ def missing(policy: Promotion, reports: Sequence[Report], now: datetime, facts: 
     What has failed last is missing too, whether its stage is asked for or not. `reports`: all of this very image.
     """
     read = sorted((one for one in reports if _time(one.time) <= now + AHEAD), key=lambda one: _time(one.time))
-    whole = [report for report in read if not report.partial]
-    if not whole:
+    if all(report.partial for report in read):
         return ["there is no proof of the whole image"]
-    found = []
-    if whole[-1].problem:
-        found.append(f"the last proof of the whole image came to no end: {whole[-1].problem}")
-    machines = dict.fromkeys(_model(report, facts) for report in read)
-    for stage in STAGES:
-        places = machines if stage in ON_GPUS else {"": None}
-        for model in places:
-            here = [one for one in read if stage not in ON_GPUS or _model(one, facts) == model]
-            bad = sorted(name for name, (check, _) in _newest(stage, here).items() if check.bad)
-            if bad:
-                found.append(f"{stage}: {_some(bad)} did not pass{f' on {model}' if model else ''}")
+    found = failing(read[::-1])
     for stage in policy.stages:
         if stage not in ON_GPUS:
             found += _of_stage(stage, read, read, policy, now)
@@ -71,7 +58,7 @@ def _of_stage(
     names = {check.name for report in everywhere for check in report.checks if check.stage == stage}
     unseen = sorted((runs - passed) | (names - words.keys()))
     if unseen:
-        return [f"{stage}: {_some(unseen)} was not run"]
+        return [f"{stage}: {some(unseen)} was not run"]
     if policy.max_age:
         oldest = min(time for name, (_, time) in words.items() if name in passed)
         if now - oldest > _age(policy.max_age):
@@ -121,7 +108,3 @@ def _known(name: str, facts: Facts) -> str:
     """A model by the name that the facts have for it: drivers and people call it in other ways."""
     found = facts.gpu(name)
     return found.name if found else name.casefold()
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -6,10 +6,10 @@ Nothing is built again: the same bytes get there, with what is attached to them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 
-from imagekit import amounts, policy, publish, remote, tag
+from imagekit import amounts, contract, policy, publish, remote, tag
 from imagekit.compat import facts
 from imagekit.errors import NotProven, Surroundings, UsageError
 from imagekit.locking import Say
@@ -18,7 +18,7 @@ from imagekit.oci import reference as references
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry import Repository
 from imagekit.proof import attached, evidence
-from imagekit.publish import Move, Outcome
+from imagekit.publish import Done, Move, Outcome
 from imagekit.remote import Remote
 from imagekit.report import Report
 from imagekit.site import Site
@@ -27,13 +27,6 @@ from imagekit.tag import Names
 
 USUAL = Promotion(stages=["static", "cpu"])
 """What is asked for where the site says nothing."""
-
-
-@dataclass(frozen=True)
-class Done:
-    reference: str
-    """HOST/REPOSITORY@DIGEST."""
-    outcomes: tuple[Outcome, ...]
 
 
 def promote(name: str, to: str, site: Site, say: Say) -> Done:
@@ -59,8 +52,7 @@ def promote(name: str, to: str, site: Site, say: Say) -> Done:
     if word:
         say("", word)
     settled = publish.settle(there, digest, names, datetime.now(timezone.utc), instead=False)
-    for outcome in settled.outcomes:
-        say("tag" if outcome is settled.outcomes[0] else "", f"{place}:{outcome}")
+    publish.say(place, settled.outcomes, say)
     return Done(f"{place}@{settled.digest}", settled.outcomes)
 
 
@@ -72,7 +64,7 @@ def rollback(to: str, repository: str, tags: Sequence[str], digest: str, site: S
     """
     if "{" in repository:
         raise UsageError("each profile has a repository of its own", hint="--repository NAME")
-    if digest and not publish.DIGEST.fullmatch(digest):
+    if digest and not references.DIGEST.fullmatch(digest):
         raise UsageError(f"--to {digest!r} is no digest", hint="sha256: and 64 hexadecimal digits")
     place = _place(to, repository, site)
     there = remote.repository(place, site)
@@ -81,35 +73,29 @@ def rollback(to: str, repository: str, tags: Sequence[str], digest: str, site: S
         raise UsageError(f"no name at {place} has a move on record", hint="--tag TAG --to DIGEST")
     # the proof may be older than what is asked of a new one: it was in use
     ageless = _policy(to, site).model_copy(update={"max_age": ""})
-    goals: dict[str, list[str]] = {}
+    if digest:
+        _satisfied(f"{place}@{digest[:19]}", to, ageless, _reports(there, digest))
+    goals: dict[str, dict[str, str]] = {}
     for name, moves in wanted.items():
-        goals.setdefault(digest or _good(there, name, moves, ageless), []).append(name)
-    for goal, names in goals.items():
-        _satisfied(f"{place}@{goal[:19]}", to, ageless, _reports(there, goal))
-        _same(there, goal, names)
+        now = there.digest_of(name)
+        goal = digest or _good(there, name, now, moves, ageless)
+        theirs, ours = publish.identity(there, goal), publish.identity(there, now)
+        if theirs != ours:
+            raise UsageError(f"{name} is a name of {ours}, and {goal[:19]} is an image of {theirs}")
+        goals.setdefault(goal, {})[name] = now
     outcomes: list[Outcome] = []
-    for goal, names in goals.items():
-        outcomes += publish.move(there, names, goal, datetime.now(timezone.utc), back=True)
-    for outcome in outcomes:
-        say("tag" if outcome is outcomes[0] else "", f"{place}:{outcome}")
+    for goal, before in goals.items():
+        outcomes += publish.move(there, before, goal, datetime.now(timezone.utc), back=True)
+    publish.say(place, outcomes, say)
     if all(outcome.state == "kept" for outcome in outcomes):
         raise Surroundings(f"{there.wire.host} holds every name where it is", hint="its rules for immutable tags")
     return Done(f"{place}@{next(iter(goals))}", tuple(outcomes))
 
 
-def _same(there: Repository, goal: str, names: Sequence[str]) -> None:
-    """A name goes back to an image of what it stands for. Raises UsageError."""
-    theirs = publish.identity(there, goal)
-    for name in names:
-        now = publish.identity(there, there.digest_of(name))
-        if now != theirs:
-            raise UsageError(f"{name} is a name of {now}, and {goal[:19]} is an image of {theirs}")
-
-
 def _wanted(there: Repository, tags: list[str]) -> dict[str, list[Move]]:
     """Name -> its moves, newest first: of the given names, else of those that the newest move of all has moved."""
     for name in tags:
-        if not publish.TAG.fullmatch(name) or not there.digest_of(name):
+        if not references.TAG.fullmatch(name) or not there.digest_of(name):
             raise UsageError(f"{there.wire.host}/{there.name} has no {name}")
         if tag.IMMUTABLE.fullmatch(name):
             raise UsageError(f"{name} never moves", hint="a name without a date goes back")
@@ -125,9 +111,9 @@ def _moving(there: Repository) -> list[str]:
     return [name for name in there.tags() if not (tag.IMMUTABLE.fullmatch(name) or publish.LIST.fullmatch(name))]
 
 
-def _good(there: Repository, name: str, moves: Sequence[Move], asks: Promotion) -> str:
+def _good(there: Repository, name: str, now: str, moves: Sequence[Move], asks: Promotion) -> str:
     """The newest image before, that was not itself taken back, is still there and has its proof."""
-    now, bad = there.digest_of(name), {move.was for move in moves if move.back}
+    bad = {move.was for move in moves if move.back}
     before = [move.was for move in moves if move.was and move.was != now and move.was not in bad]
     lacking = list[str]()
     for digest in dict.fromkeys(before):
@@ -160,12 +146,7 @@ def _reports(there: Repository, digest: str) -> list[Report]:
 
 def _names(source: Repository, asked: Reference, digest: str, labels: Mapping[str, object], site: Site) -> Names:
     """By what the image tells, and the name that never moves: on record, or as it was asked for."""
-    own = {
-        key.removeprefix("io.imagekit."): str(text) for key, text in labels.items() if key.startswith("io.imagekit.")
-    }
-    if not {"profile", "torch"} <= own.keys():
-        raise UsageError(f"{asked} was not built by imagekit", hint="skopeo copy moves any image")
-    names = tag.of_labels(own, site.settings.tags, "0" * 7, "0" * 8)
+    names = tag.of_labels(str(asked), contract.told(labels), site.settings.tags, "0" * 7, "0" * 8)
     repository, _, moving = names.profile.rpartition(":")
     known = [move.tag for move in publish.moves_to(source, digest)] + [asked.tag]
     for name in known:

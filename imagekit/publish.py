@@ -2,7 +2,7 @@
 
     before               the image is there by its digest, and what was proven of it is attached to it
     the immutable name   is written once; other bytes get .2 after it, or what is there is the result if it is proven
-    the moving names     of another profile, axis or overlay stay where they are, and it is said whose they are
+    the moving names     of an image of something else stay where they are, and it is said whose they are
     the history          of a name is attached to the image that it moved to (OCI referrers): where it was before
 
 A registry may hold names itself (Harbor's and ECR's immutable tags): what it refuses to move stays, and that is said.
@@ -17,9 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from imagekit import contract
 from imagekit.errors import Surroundings, UsageError
 from imagekit.oci import referrers
 from imagekit.oci.answers import Refused
+from imagekit.oci.reference import DIGEST, TAG, Reference
 from imagekit.oci.registry import Repository
 from imagekit.proof import attached, evidence
 from imagekit.remote import Remote
@@ -30,8 +32,6 @@ HISTORY = "application/vnd.imagekit.tag.v1+json"
 
 NAMES, TIME = "io.imagekit.names", "org.opencontainers.image.created"
 """Annotations of it: a JSON object of names -> digest that each had before, empty for a new one; when (ISO, UTC)."""
-
-TAG, DIGEST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"), re.compile(r"sha256:[0-9a-f]{64}")
 
 LIST = re.compile(r"sha256-[0-9a-f]{64}.*")
 """A tag that is a list of referrers, or a signature of older kinds."""
@@ -92,6 +92,21 @@ class Settled:
     outcomes: tuple[Outcome, ...]
 
 
+@dataclass(frozen=True)
+class Done:
+    """What publishing, promoting and taking back come to."""
+
+    reference: str
+    """HOST/REPOSITORY@DIGEST."""
+    outcomes: tuple[Outcome, ...]
+
+
+def say(place: Reference, outcomes: Sequence[Outcome], line: Callable[[str, str], None]) -> None:
+    """A line for each name."""
+    for number, outcome in enumerate(outcomes):
+        line("" if number else "tag", f"{place.place}:{outcome}")
+
+
 def settle(there: Repository, digest: str, names: Names, now: datetime, *, instead: bool = True) -> Settled:
     """Give the image of a digest its names. Raises Surroundings; then each name leads where it led, or to the image.
 
@@ -101,28 +116,29 @@ def settle(there: Repository, digest: str, names: Names, now: datetime, *, inste
     Nobody can hold a name while he looks at it: of two who come at the same moment the later one has it.
     """
     name, taken = _immutable(there, digest, names, instead)
-    mine, free, kept = identity(there, taken), list[str](), list[Outcome]()
-    for tag in map(_tag, names.moving):
-        was = there.digest_of(tag)
+    before = {tag: there.digest_of(tag) for tag in map(_tag, names.moving)}
+    mine = identity(there, taken) if set(before.values()) - {"", taken} else Identity()
+    kept = list[Outcome]()
+    for tag, was in before.items():
         owner = identity(there, was) if was not in ("", taken) else mine
-        if owner == mine:
-            free.append(tag)
-        else:
+        if owner != mine:
             kept.append(Outcome(tag, "kept", was, f"it is an image of {owner}"))
+    free = {tag: was for tag, was in before.items() if tag not in {one.tag for one in kept}}
     # also when it was broken off between the name and its record, or when an engine has written it
     also = [] if name.tag in {one.tag for one in moves_to(there, taken)} else [name.tag]
     return Settled(taken, (name, *kept, *move(there, free, taken, now, also=also)))
 
 
 def move(
-    there: Repository, tags: Sequence[str], digest: str, now: datetime, *, also: Sequence[str] = (), back: bool = False
-) -> list[Outcome]:
+    there: Repository, before: Mapping[str, str], digest: str, now: datetime, *, also: Sequence[str] = (),
+    back: bool = False,
+) -> list[Outcome]:  # fmt: skip
     """Names to an image that is there, with a line of history first: a move without one could not be taken back.
 
-    `also`: names that it has got before, for the record; `back`: other moves are taken back. Raises Surroundings.
+    `before`: name -> digest that it leads to; `also`: names that the image has got before, for the record; `back`:
+    other moves are taken back. Raises Surroundings.
     """
     content, kind = there.manifest(digest)
-    before = {tag: there.digest_of(tag) for tag in tags}
     moving = {tag: was for tag, was in before.items() if was != digest}
     note = _noted(there, digest, {**dict.fromkeys(also, ""), **moving}, now, back) if moving or also else ""
     found = []
@@ -200,8 +216,8 @@ def identity(there: Repository, digest: str) -> Identity:
         labels: Mapping[str, object] = Remote(there.name, there, digest).image("")["Config"].get("Labels") or {}
     except UsageError:  # none for this CPU, or none at all
         return Identity()
-    own = {name: labels.get(f"io.imagekit.{name}", "") for name in ("profile", "torch", "cuda", "suffix", "overlays")}
-    return Identity(**own) if all(isinstance(text, str) for text in own.values()) else Identity()  # type: ignore[arg-type]
+    own = contract.told(labels)
+    return Identity(*(own.get(name, "") for name in ("profile", "torch", "cuda", "suffix", "overlays")))
 
 
 def _tag(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 from imagekit.diagnose import answer
 
 STAGES = ("static", "cpu", "deep", "gpu", "multi-gpu")
+
+ON_GPUS = ("gpu", "multi-gpu")
 
 STATUSES = ("PASS", "FAIL", "ERROR", "SKIP")
 
@@ -100,6 +102,33 @@ def from_json(raw: Mapping[str, Any]) -> Report:
     where = dict(raw.get("environment") or {})
     partial = bool(raw.get("partial"))
     return Report(str(raw["image"]), checks, float(raw["seconds"]), environment=where, partial=partial, **texts)
+
+
+def failing(found: Sequence[Report]) -> list[str]:
+    """Checks whose newest word is a bad one, a line for each stage and machine. `found`: of one image, newest first.
+
+    What runs on a GPU is good or bad on each kind of machine by itself; anything else is the image's own.
+    """
+    newest: dict[tuple[str, str, str], bool] = {}
+    for report in found:
+        gpus = report.environment.get("gpus")
+        machine = ", ".join(sorted({str(name) for name in gpus})) if isinstance(gpus, list) else ""
+        for check in report.checks:
+            if check.status != "SKIP":
+                where = f" on {machine}" if check.stage in ON_GPUS else ""
+                newest.setdefault((check.stage, where, check.name), check.bad)
+    bad: dict[tuple[str, str], list[str]] = {}
+    for (stage, where, name), is_bad in sorted(newest.items(), key=lambda row: (STAGES.index(row[0][0]), *row[0][1:])):
+        if is_bad:
+            bad.setdefault((stage, where), []).append(name)
+    whole = next((report for report in found if not report.partial), None)
+    ended = [f"the last proof of the whole image came to no end: {whole.problem}"] if whole and whole.problem else []
+    return ended + [f"{stage}: {some(names)} did not pass{where}" for (stage, where), names in bad.items()]
+
+
+def some(names: Sequence[str]) -> str:
+    """a, b, c and 4 more"""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def summary(report: Report) -> list[str]:

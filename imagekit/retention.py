@@ -47,7 +47,7 @@ def old(there: Repository, promoted: Sequence[Repository], keep: int) -> list[Ol
         stays |= {digests[name] for name in ordered[:keep]}
         candidates += ordered[keep:]
     for name in candidates:
-        if any(place.digest_of(name) == digests[name] for place in promoted):
+        if any(place.digest_of(digests[name]) for place in promoted):
             stays.add(digests[name])
     gone = dict.fromkeys(digests[name] for name in candidates if digests[name] not in stays)
     return [Old(one, tuple(name for name, digest in digests.items() if digest == one)) for one in gone]
@@ -80,7 +80,8 @@ def places(name: str, site: Site) -> tuple[Reference, list[Reference]]:
     found = references.parse(name or f"{settings.registry.push}/{repository}")
     if found.tag or found.digest:
         raise UsageError(f"{name!r} is an image", hint="HOST/REPOSITORY")
-    last = found.repository.rpartition("/")[2]
+    last = found.place.removeprefix(f"{settings.registry.push}/")
+    last = last if last != found.place else found.repository.rpartition("/")[2]
     stems = [settings.registry.prod, *(one.repository for one in settings.promote.values())]
     others = {str(other): other for stem in stems if stem for other in [references.parse(f"{stem}/{last}")]}
     return found, [other for other in others.values() if other.place != found.place]

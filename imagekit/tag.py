@@ -53,8 +53,10 @@ def names(r: Resolution, settings: Settings, key: str, day: str) -> Names:
     return _names(r.profile, r.torch, r.cuda, (*r.differs, *r.overlays), settings, key, day)
 
 
-def of_labels(labels: Mapping[str, str], settings: Settings, key: str, day: str) -> Names:
-    """Of an image that tells of itself (contract.labels), without `io.imagekit.`; else as `names`."""
+def of_labels(name: str, labels: Mapping[str, str], settings: Settings, key: str, day: str) -> Names:
+    """Of an image by what it tells (contract.told); else as `names`. Raises UsageError for one that tells nothing."""
+    if not {"profile", "torch"} <= labels.keys():
+        raise UsageError(f"{name} was not built by imagekit", hint="docker push and skopeo copy move any image")
     apart = (*labels.get("suffix", "").split(), *labels.get("overlays", "").split())
     return _names(labels["profile"], labels["torch"], labels.get("cuda", ""), apart, settings, key, day)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,17 +42,11 @@ def _row(one: Judged) -> dict[str, Any]:
 def github(found: Sequence[Judged]) -> str:
     """For `strategy: {matrix: ${{ fromJSON(...) }}}`; on one line, as $GITHUB_OUTPUT wants it."""
     include = [
-        {"name": one.tag.rpartition(":")[2], "tag": one.tag, "arguments": " ".join(map(_shell, arguments(one.cell)))}
+        {"name": one.tag.rpartition(":")[2], "tag": one.tag, "arguments": shlex.join(arguments(one.cell))}
         for one in found
         if one.tag
     ]
     return json.dumps({"include": include})
-
-
-def _shell(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
 
 
 def target(one: Judged) -> str:

@@ -12,6 +12,8 @@ from imagekit.errors import Surroundings
 if TYPE_CHECKING:
     from rich.status import Status
 
+    from imagekit.publish import Done
+
 
 _moving: list[Status] = []
 """The one moving line, if there is one now."""
@@ -56,6 +58,15 @@ class Lines:
             _moving.append(Console(stderr=True).status(line, spinner="line"))
             _moving[0].start()
         _moving[0].update(line)
+
+
+def names(done: Done, as_json: bool) -> None:
+    """What became of an image in a registry, on stdout."""
+    import json
+    from dataclasses import asdict
+
+    told = {"reference": done.reference, "tags": [asdict(outcome) for outcome in done.outcomes]}
+    print(json.dumps(told, indent=1) if as_json else done.reference)
 
 
 def write(path: str | None, text: str) -> None:

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-
 import click
 
 
@@ -17,11 +14,7 @@ def command(image: str, to: str, site: str | None, as_json: bool) -> None:
     Nothing is built again. Exit code 5, with all that is missing, when it is not. Prints HOST/REPOSITORY@DIGEST.
     """
     from imagekit import pipeline, promote, remote
-    from imagekit.cli.output import Lines
+    from imagekit.cli.output import Lines, names
 
     done = promote.promote(image.removeprefix(remote.REGISTRY), to, pipeline.the_site(site), Lines())
-    if as_json:
-        told = {"reference": done.reference, "tags": [asdict(outcome) for outcome in done.outcomes]}
-        print(json.dumps(told, indent=1))
-    else:
-        print(done.reference)
+    names(done, as_json)

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-
 import click
 
 
@@ -15,17 +12,13 @@ import click
 def command(image_or_profile: str, to: str, overlay: tuple[str, ...], site: str | None, as_json: bool) -> None:
     """Push an image that was proven, with its proof, and give it its names there. Prints HOST/REPOSITORY@DIGEST.
 
-    Its immutable name comes first and is never written again. A moving name that belongs to another profile, axis or
-    overlay stays where it is. An image is one of an engine, oci:DIR[:TAG] or registry:REFERENCE.
+    Its immutable name comes first and is never written again. A moving name that leads to an image of another torch,
+    CUDA, profile, axis or overlay stays where it is. An image is one of an engine, oci:DIR[:TAG] or registry:REFERENCE.
     """
     from imagekit import outgoing, pipeline, remote, target
-    from imagekit.cli.output import Lines
+    from imagekit.cli.output import Lines, names
 
     name = image_or_profile
     image = name if remote.is_remote(name) else target.find(name, site, overlay).reference
     done = outgoing.send(image, to.removeprefix(remote.REGISTRY), pipeline.the_site(site), Lines())
-    if as_json:
-        told = {"reference": done.reference, "tags": [asdict(outcome) for outcome in done.outcomes]}
-        print(json.dumps(told, indent=1))
-    else:
-        print(done.reference)
+    names(done, as_json)

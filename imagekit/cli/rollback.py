@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-
 import click
 
 
@@ -27,12 +24,8 @@ def command(name: str, tags: tuple[str, ...], digest: str, repository: str, site
     One that was taken back before is passed over, and so is one without its proof.
     """
     from imagekit import pipeline, promote
-    from imagekit.cli.output import Lines
+    from imagekit.cli.output import Lines, names
 
     the_site = pipeline.the_site(site)
     done = promote.rollback(name, repository or the_site.settings.tags.repository, tags, digest, the_site, Lines())
-    if as_json:
-        told = {"reference": done.reference, "tags": [asdict(outcome) for outcome in done.outcomes]}
-        print(json.dumps(told, indent=1))
-    else:
-        print(done.reference)
+    names(done, as_json)

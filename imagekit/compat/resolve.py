@@ -112,23 +112,6 @@ def resolve(
     return overlaid.onto(resolution, profile)
 
 
-def again(resolution: Resolution, versions: Mapping[str, str]) -> Review:
-    """The facts' view of a whole set of locked versions: hidden requirements of packages that uv chose.
-
-    Names that are replaced count as present (a stand-in carries their version).
-    """
-    facts = load()
-    system = facts.suite(resolution.os.split()[0].lower() + resolution.os.split()[1])
-    assert system is not None
-    about = {
-        "python": resolution.python,
-        "cuda": resolution.cuda,
-        "glibc": resolution.glibc,
-        "ffmpeg": system.ffmpeg or "0",
-    }
-    return review(facts.constraints, versions, about, resolution.apt, (*FAMILY, "triton"))
-
-
 def _choose(facts: Facts, asked: Asked, preferred: Asked, targets: tuple[Node, ...]) -> Choice:
     def more(choice: Choice) -> tuple[str, ...]:
         return tuple(changes(targets, choice.release, choice.variant, facts))

@@ -11,7 +11,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from imagekit.compat.facts import load
 from imagekit.compat.rows import FACT_KEYS, Constraint
+from imagekit.family import FAMILY
+from imagekit.resolution import Resolution
 
 if TYPE_CHECKING:
     from imagekit.resolution import Want
@@ -96,3 +99,20 @@ def _met(need: str, versions: Mapping[str, str]) -> bool:
 
 def _in(version: str, span: str) -> bool:
     return SpecifierSet(span).contains(Version(version), prereleases=True)
+
+
+def again(resolution: Resolution, versions: Mapping[str, str]) -> Review:
+    """The facts' view of a whole set of locked versions: hidden requirements of packages that uv chose.
+
+    Names that are replaced count as present (a stand-in carries their version).
+    """
+    facts = load()
+    system = facts.suite(resolution.os.split()[0].lower() + resolution.os.split()[1])
+    assert system is not None
+    about = {
+        "python": resolution.python,
+        "cuda": resolution.cuda,
+        "glibc": resolution.glibc,
+        "ffmpeg": system.ffmpeg or "0",
+    }
+    return review(facts.constraints, versions, about, resolution.apt, (*FAMILY, "triton"))

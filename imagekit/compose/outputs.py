@@ -18,6 +18,7 @@ from imagekit.oci.places import Places
 from imagekit.oci.reference import Reference
 from imagekit.oci.sending import Sending
 from imagekit.proof import evidence
+from imagekit.report import failing
 from imagekit.site import Site
 from imagekit.tag import Names
 
@@ -141,10 +142,9 @@ def _push(image: Image, target: Reference, sending: Sending, names: Names, say: 
     if target.tag:
         say("", f"{target.place}:{target.tag}")
         return image.digest
-    if bad := evidence.failing(proofs):
-        say("", f"it gets no name: {', '.join(bad[:3])} failed when it was last proven")
+    if bad := failing([kept.report for kept in proofs]):
+        say("", f"it gets no name: {bad[0]}")
         return image.digest
     settled = publish.settle(sending.target, image.digest, names, datetime.now(timezone.utc))
-    for outcome in settled.outcomes:
-        say("", f"{target.place}:{outcome}")
+    publish.say(target, settled.outcomes, say)
     return settled.digest

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit.errors import UsageError
 from imagekit.files import sha256
+from imagekit.oci.reference import DIGEST
 from imagekit.oci.registry import MANIFEST_MOST
 
 NAME = "org.opencontainers.image.ref.name"
@@ -45,7 +45,7 @@ class Folder:
 
     def blob(self, digest: str) -> Path:
         """Where a blob is. Raises UsageError where it is not."""
-        if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        if not DIGEST.fullmatch(digest):
             raise UsageError(f"{self} names a blob by {digest[:80]!r}", hint="only sha256 is known here")
         found = self.path / "blobs/sha256" / digest.removeprefix("sha256:")
         if not found.is_file():

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from imagekit.errors import UsageError
 
 _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 
 
@@ -55,8 +55,8 @@ def parse(text: str) -> Reference:
     problems = [
         (not _HOST.fullmatch(host), f"{host!r} is no host"),
         (not _NAME.fullmatch(name) or len(name) > 255, f"{name!r} is no repository: lower case, digits, . _ - /"),
-        (":" in path and not _TAG.fullmatch(tag), f"{tag!r} is no tag: at most 128 letters, digits, . _ -"),
-        ("@" in text and not _DIGEST.fullmatch(digest), f"{digest!r} is no digest: sha256: and 64 hexadecimal digits"),
+        (":" in path and not TAG.fullmatch(tag), f"{tag!r} is no tag: at most 128 letters, digits, . _ -"),
+        ("@" in text and not DIGEST.fullmatch(digest), f"{digest!r} is no digest: sha256: and 64 hexadecimal digits"),
     ]
     wrong = [said for bad, said in problems if bad]
     if wrong:

@@ -18,6 +18,7 @@ from imagekit.oci.answers import AGAIN, ATTEMPTS, Refused
 from imagekit.oci.body import Counted, Progress, part
 from imagekit.oci.challenge import pause
 from imagekit.oci.image import INDEX, MANIFEST
+from imagekit.oci.reference import DIGEST
 from imagekit.oci.wire import Wire
 
 DOCKER = (
@@ -126,7 +127,7 @@ class Repository:
         if answer.status_code == 404:
             return ""
         told = answer.headers.get("Docker-Content-Digest", "")
-        if re.fullmatch(r"sha256:[0-9a-f]{64}", told):
+        if DIGEST.fullmatch(told):
             return told
         return f"sha256:{hashlib.sha256(self.manifest(tag)[0]).hexdigest()}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 
 from imagekit import report as reports
@@ -11,12 +10,11 @@ from imagekit.errors import UsageError
 from imagekit.oci import referrers
 from imagekit.oci.answers import Refused
 from imagekit.oci.image import digest as digest_of
+from imagekit.oci.reference import DIGEST
 from imagekit.oci.registry import Repository
 from imagekit.proof.evidence import Kept
 
 KIND = "application/vnd.imagekit.report.v1+json"
-
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 MOST = 50
 """Reports of an image that are sent or read; the newest."""

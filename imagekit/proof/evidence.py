@@ -94,23 +94,11 @@ def of(*images: str) -> list[Kept]:
     return [kept for kept in all_of() if kept.report.image in images]
 
 
-def failing(found: Sequence[Kept]) -> list[str]:
-    """Checks whose newest word is a bad one, on whichever machine: `training on NVIDIA H100`. `found`: newest first."""
-    newest: dict[tuple[str, str], bool] = {}
-    for kept in found:
-        gpus = kept.report.environment.get("gpus")
-        machine = ", ".join(sorted({str(name) for name in gpus})) if isinstance(gpus, list) else ""
-        for check in kept.report.checks:
-            if check.status != "SKIP":
-                newest.setdefault((check.name, machine if "gpu" in check.stage else ""), check.bad)
-        if kept.report.problem and not newest:
-            return [kept.report.problem]
-    return [f"{name} on {machine}" if machine else name for (name, machine), bad in newest.items() if bad]
-
-
 def good(found: Sequence[Kept]) -> bool:
     """Whether the whole image was proven, and nothing has failed since. `found`: newest first."""
-    return any(one.report.proven and not one.report.partial for one in found) and not failing(found)
+    return any(one.report.proven and not one.report.partial for one in found) and not reports.failing(
+        [one.report for one in found]
+    )
 
 
 def lines(name: str, found: list[Kept]) -> list[str]:

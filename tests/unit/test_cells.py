@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from imagekit import cli
 from imagekit.cells import document, expand, formats
 from imagekit.errors import UsageError
 
@@ -24,19 +22,6 @@ def written(folder: Path, text: str) -> Path:
 
 def cells(folder: Path, text: str) -> list[str]:
     return [" ".join(expand.arguments(cell)) for cell in expand.cells(document.read(written(folder, text)))]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["imagekit", *arguments])
-        code = cli.execute()
-        return (code, *capsys.readouterr())
-
-    return call
 
 
 def test_every_profile_with_every_value_of_each_axis(tmp_path: Path) -> None:

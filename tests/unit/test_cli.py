@@ -21,22 +21,6 @@ HEAVY = ("docker", "jinja2", "pydantic", "requests", "yaml", "uv", "rich")
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Run a command line in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("CI", "IMAGEKIT_SITE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["imagekit", *arguments])
-        code = cli.execute()
-        return (code, *capsys.readouterr())
-
-    return call
-
-
-@pytest.fixture
 def locked(tmp_path: Path) -> Path:
     """A lock of tiny in the user's folder."""
     path = tmp_path / "locks/tiny/2.4.1-cuda12.1-py311.json"

@@ -88,7 +88,7 @@ def test_some_checks_of_a_stage_are_not_the_stage() -> None:
 def test_one_that_failed_on_one_model_fails_there() -> None:
     good = report("2026-11-22T07:00:00+00:00", gpu=H100, partial=True, gpu__d="PASS", gpu__e="PASS")
     bad = report("2026-11-22T08:00:00+00:00", gpu=V100, partial=True, gpu__d="ERROR", gpu__e="PASS")
-    assert lacks(asks("gpu", gpus=("H100", "V100")), WHOLE, good, bad) == ["gpu: d did not pass on Tesla V100"]
+    assert lacks(asks("gpu", gpus=("H100", "V100")), WHOLE, good, bad) == [f"gpu: d did not pass on {V100}"]
 
 
 def test_a_run_that_came_to_no_end() -> None:
@@ -111,7 +111,7 @@ def test_what_has_failed_is_missing_whatever_is_asked_for() -> None:
 def test_one_model_hides_nothing_of_another() -> None:
     bad = report("2026-11-22T07:00:00+00:00", gpu=V100, partial=True, gpu__d="FAIL")
     good = report("2026-11-22T08:00:00+00:00", gpu=H100, partial=True, gpu__d="PASS", gpu__e="PASS")
-    assert lacks(asks("gpu"), WHOLE, bad, good) == ["gpu: d did not pass on Tesla V100"]
+    assert lacks(asks("gpu"), WHOLE, bad, good) == [f"gpu: d did not pass on {V100}"]
 
 
 def test_what_is_skipped_there_and_runs_elsewhere_was_not_run_there() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from registry_double import Fault, Registry, served
 from small_images import labelled, target
 
-from imagekit import cli, publish
+from imagekit import publish
 from imagekit import report as reports
 from imagekit.oci import referrers
 from imagekit.oci.image import Image
@@ -35,20 +34,9 @@ def there(request: pytest.FixtureRequest) -> Iterator[Registry]:
         yield registry
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], there: Registry) -> Run:
-    monkeypatch.chdir(tmp_path)
-    for kind in ("CACHE", "STATE"):
-        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / kind.lower()))
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+@pytest.fixture(autouse=True)
+def a_site(tmp_path: Path, there: Registry) -> None:
     site(tmp_path, there, 'stages = ["static"]\nmax_age = "7d"\n')
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["imagekit", *arguments])
-        code = cli.execute()
-        return (code, *capsys.readouterr())
-
-    return call
 
 
 def site(folder: Path, there: Registry, asks: str) -> None:

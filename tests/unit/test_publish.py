@@ -48,6 +48,21 @@ def states(found: Settled) -> list[str]:
     return [outcome.state for outcome in found.outcomes]
 
 
+def refuse_records(there: Registry, status: int) -> None:
+    """Whatever is no image that it has already."""
+    known = set(there.manifests["ml/pytorch"])
+
+    def fault(asked: Asked) -> Fault | None:
+        _, _, digest = asked.path.rpartition("/manifests/")
+        return (
+            Fault("status", status)
+            if asked.method == "PUT" and digest[:7] == "sha256:" and digest not in known
+            else None
+        )
+
+    there.fault = fault
+
+
 def tags(there: Registry) -> dict[str, str]:
     """Without those of lists of referrers."""
     return {tag: digest for tag, digest in there.tags["ml/pytorch"].items() if not tag.startswith("sha256-")}
@@ -144,12 +159,7 @@ def test_a_registry_that_takes_no_records(there: Registry, tmp_path: Path) -> No
     settled(there, first)
     second = image(tmp_path, "two")
     push(second, Sending(target(there)), [])
-    known = set(there.manifests["ml/pytorch"])
-    there.fault = lambda asked: (
-        Fault("status", 405)
-        if asked.method == "PUT" and "/manifests/sha256:" in asked.path and asked.path.rpartition("/")[2] not in known
-        else None
-    )
+    refuse_records(there, 405)
     done = publish.settle(target(there), second.digest, names("20261123-bbbbbbb"), NOW)
     assert states(done) == ["new", "moved", "moved"] and "without a record: " in str(done.outcomes[1])
     assert publish.told(target(there), second.digest, [proof(second)]).endswith("takes no evidence (405)")
@@ -169,7 +179,7 @@ def test_there_and_back(there: Registry, tmp_path: Path) -> None:
     first, second, third = (image(tmp_path, name) for name in ("one", "two", "three"))
     for hour, made in enumerate((first, second, third)):
         settled(there, made, f"2026112{hour}-aaaaaaa", hour)
-    publish.move(target(there), [PROFILE], second.digest, NOW + timedelta(hours=4), back=True)
+    publish.move(target(there), {PROFILE: third.digest}, second.digest, NOW + timedelta(hours=4), back=True)
     found = publish.history(target(there), PROFILE)
     assert [(move.digest, move.was, move.back) for move in found] == [
         (second.digest, third.digest, True), (third.digest, second.digest, False), (second.digest, first.digest, False),
@@ -227,12 +237,7 @@ def test_a_registry_that_fails_is_not_one_that_takes_no_records(there: Registry,
     first, second = image(tmp_path, "one"), image(tmp_path, "two")
     settled(there, first)
     push(second, Sending(target(there)), [])
-    known = set(there.manifests["ml/pytorch"])
-    there.fault = lambda asked: (
-        Fault("status", 503)
-        if asked.method == "PUT" and "/manifests/sha256:" in asked.path and asked.path.rpartition("/")[2] not in known
-        else None
-    )
+    refuse_records(there, 503)
     with pytest.raises(Surroundings, match="503"):
         publish.settle(target(there), second.digest, names("20261123-bbbbbbb"), NOW)
     assert target(there).digest_of(PROFILE) == first.digest

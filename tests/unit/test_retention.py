@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from registry_double import Fault, Registry, served
 from small_images import labelled, target
 
-from imagekit import cli, publish
+from imagekit import publish
 from imagekit.oci import referrers
 from imagekit.oci.image import Image
 from imagekit.oci.push import push
@@ -30,31 +29,21 @@ def there(request: pytest.FixtureRequest) -> Iterator[Registry]:
         yield registry
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], there: Registry) -> Run:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+@pytest.fixture(autouse=True)
+def a_site(tmp_path: Path, there: Registry) -> None:
     (tmp_path / "imagekit.toml").write_text(
         f'[registry]\npush = "{there.address}/staging"\nprod = "{there.address}/prod"\n'
     )
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["imagekit", *arguments])
-        code = cli.execute()
-        return (code, *capsys.readouterr())
 
-    return call
-
-
-def made(there: Registry, folder: Path, number: int, profile: str = "vision", repository: str = STAGING) -> Image:
+def made(there: Registry, folder: Path, number: int, profile: str = "vision") -> Image:
     """The image of the day `number`, under its names."""
     content = f"{profile} {number}"
     found = labelled(folder / content, content, {"profile": profile, "torch": "2.4.1", "cuda": "12.1"})
-    push(found, Sending(target(there, repository)), [])
+    push(found, Sending(target(there, STAGING)), [])
     stem = f"pytorch:2.4.1-cuda12.1-{profile}"
     names = Names(stem, f"{stem}-202611{number:02}-aaaaaaa")
-    publish.settle(target(there, repository), found.digest, names, NOW + timedelta(days=number))
+    publish.settle(target(there, STAGING), found.digest, names, NOW + timedelta(days=number))
     return found
 
 
@@ -79,8 +68,14 @@ def test_the_newest_of_each_profile_stay(run: Run, there: Registry, tmp_path: Pa
 def test_what_is_used_stays(run: Run, there: Registry, tmp_path: Path) -> None:
     """What a moving name leads to, what was promoted, and what is nobody's."""
     first, second, third, fourth = (made(there, tmp_path, day) for day in (1, 2, 3, 4))
-    publish.move(target(there, STAGING), ["2.4.1-cuda12.1-vision"], first.digest, NOW + timedelta(days=9), back=True)
-    made(there, tmp_path, 2, repository=PROD)
+    publish.move(
+        target(there, STAGING),
+        {"2.4.1-cuda12.1-vision": fourth.digest},
+        first.digest,
+        NOW + timedelta(days=9),
+        back=True,
+    )
+    push(second, Sending(target(there, PROD)), ["under-another-name"])
     push(third, Sending(target(there, STAGING)), ["somebodys"])
     assert run("registry", "prune", "--keep", "1")[0] == 0
     left = {target(there, STAGING).digest_of(f"2.4.1-cuda12.1-vision-2026110{day}-aaaaaaa") for day in (1, 2, 3, 4)}

@@ -6,8 +6,8 @@ import pytest
 import samples
 
 from imagekit.compat import facts
-from imagekit.compat.resolve import again, resolve
-from imagekit.compat.review import Review, review
+from imagekit.compat.resolve import resolve
+from imagekit.compat.review import Review, again, review
 from imagekit.compat.rows import Constraint
 from imagekit.profile import Wishes, load
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imagekit import pipeline, profile
+from imagekit import contract, pipeline, profile
 from imagekit.compat import facts
 from imagekit.compat.nodes import numbers
 from imagekit.doctor import nvidia, preflight
@@ -50,7 +50,7 @@ def _profile(host: Host, name: str, node: Any, absent: str) -> Finding:
 
 
 def _image(name: str, image: Mapping[str, Any], node: Any, absent: str) -> Finding:
-    labels = {key.removeprefix("io.imagekit."): value for key, value in (image.get("Labels") or {}).items()}
+    labels = contract.told(image.get("Labels") or {})
     about = {
         "torch": labels.get("torch", "?"), "cuda": labels.get("cuda", ""), "min_driver": labels.get("min-driver", ""),
         "gpu_architectures": labels.get("gpu-architectures", "").split(), "cpu_level": labels.get("cpu-level", ""),
