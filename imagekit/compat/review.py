@@ -14,10 +14,9 @@ from packaging.version import Version
 from imagekit.compat.facts import load
 from imagekit.compat.rows import FACT_KEYS, Constraint
 from imagekit.family import FAMILY
-from imagekit.resolution import Resolution
 
 if TYPE_CHECKING:
-    from imagekit.resolution import Want
+    from imagekit.resolution import Resolution, Want
 
 
 @dataclass(frozen=True)
