@@ -245,6 +245,7 @@ def _record(
         tag=profile_tag, key=key, created=first, image=image, lock=lock.digest, base=base_image, torch=asked["torch"],
         cuda=asked["cuda"] or "", python=asked["python"], system=asked["system"], built=asked["built"],
         packages={package.name: package.version for package in lock.packages}, trust=lock.resolution.trust,
+        parts=context.plan.parts,
     )  # fmt: skip
 
 

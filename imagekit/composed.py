@@ -6,10 +6,10 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from imagekit import amounts, caches, compose, files, gathered, pipeline, record, scope, tag, without_engine
+from imagekit import amounts, caches, compose, files, gathered, papers, pipeline, record, scope, tag, without_engine
 from imagekit import report as reports
 from imagekit.compose import Wheel, system
 from imagekit.compose.outputs import Output, Outputs
@@ -20,6 +20,8 @@ from imagekit.locking import Say
 from imagekit.oci.archive import content, members
 from imagekit.oci.image import Image
 from imagekit.oci.kept import Kept, kept
+from imagekit.oci.layer import FORMAT
+from imagekit.plan import Plan
 from imagekit.profile import Profile
 from imagekit.proof import evidence, runner
 from imagekit.record import Record
@@ -39,11 +41,12 @@ class Done:
 
 def build(
     profile: Profile, lock: Lock, site: Site, wanted: Sequence[Output], say: Say, *, prove: bool, wish: runner.Wish,
-    pyc: bool = True,
+    pyc: bool = True, newest: bool = False,
 ) -> Done:  # fmt: skip
     """Compose, prove, write. An image that is not proven is not written. Raises NotProven, BuildFailed, Surroundings.
 
-    Layers of packages are on their way into a registry before: nothing points to them. `pyc`: with their bytecode.
+    Layers of packages are on their way into a registry before: nothing points to them. `pyc`: with their bytecode;
+    `newest`: with the distribution packages of this moment, also where some were got not long ago.
     """
     started = time.monotonic()
     profile_tag = tag.of_profile(lock.resolution, site.settings.tags)
@@ -52,14 +55,14 @@ def build(
     system.trim(shelf)
     with pipeline.build_lock(profile_tag, say), shelf.in_use(), Outputs(wanted, site, shelf.folder, say) as places:
         context = pipeline.rendered(profile, lock, dialect="classic", pyc=pyc)
-        base, rows = gathered.gather(context, lock, site, shelf, say, places.layer)
+        base, rows = gathered.gather(context, lock, site, shelf, say, places.layer, newest=newest)
         tag.check(lock, _told(rows, lock.resolution.python, shelf))
         image = compose.compose(context, base, rows, shelf, site, made=places.layer)
         say(
             "compose",
             f"{len(image.layers)} layers, {amounts.size(image.size)}, {amounts.size(image.unpacked)} unpacked",
         )
-        new = recorded(lock, image, base, site, context.plan.key, scope.of(context, base.id))
+        new = recorded(lock, image, base, site, context.plan.key, scope.of(context, base.id), parts(context.plan))
         for line in record.drift(new):
             say("drift", line)
         names = tag.names(lock.resolution, site.settings.tags, new.key, new.created)
@@ -70,7 +73,7 @@ def build(
         elif known:
             say("prove", f"the very same image was proven on {known}; --fresh proves it again")
         new = new.model_copy(update={"proven": known or (pipeline.today() if report else "")})
-        reference = places.write(image, names)
+        reference = places.write(image, names, [papers.made_from(new, lock)])
         record.save(new)
     return Done(image, reference, names, new, report, time.monotonic() - started)
 
@@ -108,8 +111,16 @@ def known_as(image: Image) -> str:
     return "" if reports.failing([kept.report for kept in evidence.of(image.id)]) else since
 
 
-def recorded(lock: Lock, image: Image, base: System, site: Site, plan: str, scope: str) -> Record:
-    """`plan`: what was to be made, as a digest; `scope`: what it is made from besides its packages."""
+def parts(plan: Plan) -> dict[str, str]:
+    """What is to be made, part by part; the same again is the same image, but for distribution packages."""
+    return {**plan.parts, "layers": str(FORMAT)}
+
+
+def recorded(
+    lock: Lock, image: Image, base: System, site: Site, plan: str, scope: str, made_of: Mapping[str, str]
+) -> Record:  # fmt: skip
+    """`plan`: what was to be made, as a digest; `scope`: what it is made from besides its packages; `made_of`: as
+    `parts` has it."""
     r, today = lock.resolution, pipeline.today()
     key = hashlib.sha256(json.dumps([plan, image.digest]).encode()).hexdigest()
     profile_tag = tag.of_profile(r, site.settings.tags)
@@ -117,5 +128,5 @@ def recorded(lock: Lock, image: Image, base: System, site: Site, plan: str, scop
     return Record(
         tag=profile_tag, key=key, created=first, image=image.id, lock=lock.digest, base=base.id,
         torch=r.torch, cuda=r.cuda, python=r.python, system=base.packages, built={}, scope=scope,
-        packages={package.name: package.version for package in lock.packages}, trust=r.trust,
+        packages={package.name: package.version for package in lock.packages}, trust=r.trust, parts=dict(made_of),
     )  # fmt: skip

@@ -27,16 +27,24 @@ AT_ONCE = 0.3
 
 
 def gather(
-    context: Context, lock: Lock, site: Site, shelf: Kept, say: Say, made: Callable[[Stacked], None]
+    context: Context,
+    lock: Lock,
+    site: Site,
+    shelf: Kept,
+    say: Say,
+    made: Callable[[Stacked], None],
+    *,
+    newest: bool = False,
 ) -> tuple[System, list[Wheel]]:
-    """The system, and every wheel as a file, in the order of the lock; `made`: is told of the layers of large ones.
+    """The system, and every wheel as a file, in the order of the lock; `made`: is told of the layers of large ones;
+    `newest`: of the system, as system.make has it.
 
     Raises Surroundings, BuildFailed, and what `made` raises.
     """
     work = _Gathering(context, lock, site, shelf, say)
     sources = [package for package in lock.packages if package.kind == "sdist"]
     with ThreadPoolExecutor(1 + len(sources)) as systems, ThreadPoolExecutor(os.cpu_count() or 1) as converting:
-        base = systems.submit(system.make, lock, context.files, site, shelf, say)
+        base = systems.submit(system.make, lock, context.files, site, shelf, say, newest=newest)
         around = {package.name: systems.submit(work.around, package, base) for package in sources}
         try:
             for known in wait((base, *around.values()), AT_ONCE).done:  # what cannot be made here is no news later

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from imagekit import amounts, contract, publish, pulled, record, remote, tag
+from imagekit import amounts, contract, papers, publish, pulled, record, remote, tag
 from imagekit.errors import NotProven, UsageError
 from imagekit.locking import Say
 from imagekit.oci import push
@@ -40,10 +40,11 @@ def send(name: str, to: str, site: Site, say: Say) -> Done:
         engine = Engine()
         image = engine.image(engine.known_as(name)) or {}
     names, proofs = _names(image, name, site), _proofs(str(image["Id"]), name)
+    made = [papers.made_from(one, None) for one in record.of_image(str(image["Id"]))[-1:]]
     place = _place(to, names, site)
     there = remote.repository(place, site)
     digest = _from_layout(away, there, say) if away else _from_engine(engine, image, there, place, names, say)
-    word = publish.told(there, digest, proofs)
+    word = publish.told(there, digest, proofs, made)
     if word:
         say("", word)
     settled = publish.settle(there, digest, names, datetime.now(timezone.utc))

@@ -58,6 +58,12 @@ class Plan:
     def key(self) -> str:
         return _key([unit.key for unit in self.units])
 
+    @property
+    def parts(self) -> dict[str, str]:
+        """Kind of unit -> digest of its units' keys: what two plans differ in, without either."""
+        kinds = dict.fromkeys(unit.kind for unit in self.units)
+        return {kind: _key([unit.key for unit in self.units if unit.kind == kind]) for kind in kinds}
+
     def packages(self, group: str) -> tuple[Package, ...]:
         return tuple(package for package in self.lock.packages if group_of(package, self.lock.resolution.wins) == group)
 

@@ -273,12 +273,15 @@ def history(there: Repository, tag: str) -> list[Move]:
     return found
 
 
-def told(there: Repository, digest: str, found: Sequence[evidence.Kept]) -> str:
-    """Attach what was proven of an image, before it gets names; a word where a registry takes no such thing."""
+def told(there: Repository, digest: str, found: Sequence[evidence.Kept], papers: Sequence[referrers.Paper] = ()) -> str:
+    """Attach what was proven of an image and what else goes with it, before it gets names; a word where a registry
+    takes no such thing."""
     try:
         new = attached.send(there, digest, found[:REPORTS])
+        for paper in papers:
+            referrers.attach(there, digest, paper.kind, paper.content, paper.annotations)
     except Refused as error:
         if error.status not in TAKES_NONE:
             raise
-        return f"{there.wire.host} takes no evidence ({error.status})"
+        return f"{there.wire.host} takes nothing that belongs to an image ({error.status})"
     return f"{new} report{'s' if new != 1 else ''} attached" if new else ""

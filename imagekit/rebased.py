@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from imagekit import amounts, caches, composed, inspection, pipeline, record, tag
+from imagekit import amounts, caches, composed, inspection, papers, pipeline, record, tag
 from imagekit.compose import system
 from imagekit.compose.outputs import Output, Outputs
 from imagekit.errors import UsageError
@@ -25,6 +25,7 @@ from imagekit.locking import Say
 from imagekit.oci import reference as references
 from imagekit.oci.image import Image, restacked
 from imagekit.oci.kept import kept
+from imagekit.oci.registry import Repository
 from imagekit.proof import runner
 from imagekit.pulled import pulled
 from imagekit.remote import LAYOUT, Remote, in_layout
@@ -98,13 +99,13 @@ def rebase(
             say("rebase", f"1 of {len(image.layers)} layers is new, {amounts.size(bottom.layer.size)}")
         # of its own files and the system, as their layers are
         scope = hashlib.sha256(json.dumps([new.id, image.layers[-1].layer.diff_id]).encode()).hexdigest()
-        entry = composed.recorded(lock, image, new, site, f"rebase {lock.digest}", scope)
+        entry = composed.recorded(lock, image, new, site, f"rebase {lock.digest}", scope, _parts(old, remote))
         names = tag.names(lock.resolution, site.settings.tags, entry.key, entry.created)
         report = composed.proven(image, replace(wish, scope=entry.scope), say) if prove else None
         if not prove:
             say("prove", "not run (--no-test)")
         with Outputs(wanted or [_same_place(remote)], site, shelf.folder, say) as places:
-            reference = places.write(image, names)
+            reference = places.write(image, names, [papers.made_from(entry, lock)])
         record.save(entry.model_copy(update={"proven": pipeline.today() if report else ""}))
     return Done(image, reference, changed, (*names.moving, names.immutable), drift, report, time.monotonic() - started)
 
@@ -136,6 +137,13 @@ def _is_there(remote: Remote, output: Output) -> bool:
     if output.kind != "registry" or remote.told.startswith(LAYOUT):
         return False
     return references.parse(output.place).place == _same_place(remote).place
+
+
+def _parts(old: Image, remote: Remote) -> dict[str, str]:
+    """What the old image was to be made of, and so the new one; of this machine's record, else of its registry."""
+    here = next((entry.parts for entry in record.of_image(old.id)), None)
+    made = papers.of(remote.there, old.digest) if not here and isinstance(remote.there, Repository) else None
+    return here or (made.record.parts if made else {})
 
 
 def _known(old: Image) -> dict[str, str]:

@@ -39,6 +39,8 @@ class Record(BaseModel):
     """Root that an overlay installed -> sha256 of the certificate."""
     scope: str = ""
     """Digest of what the image is made from besides its packages; empty where nothing pins that."""
+    parts: dict[str, str] = Field(default_factory=dict)
+    """What was to be made: Plan.parts, and the format of layers where they are ours; empty where nobody remembers."""
     proven: str = ""
     """yyyymmdd, once the proof passed."""
 

@@ -19,6 +19,7 @@ from imagekit.cli.options import arguments, engine_option, locking, parse_lockin
 @click.option("--fresh", is_flag=True, help="The proof takes nothing over from an earlier one.")
 @engine_option
 @pyc_option
+@click.option("--newest", is_flag=True, help="compose: the distribution packages of this moment, not of today.")
 @click.option(
     "--output",
     multiple=True,
@@ -42,9 +43,11 @@ def command(profiles: tuple[str, ...], jobs: int | None, **options: Any) -> None
 def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool, as_json: bool, **options: Any) -> None:
     from imagekit import locking, pipeline
     from imagekit.cli.output import Lines
+    from imagekit.errors import UsageError
     from imagekit.proof import runner
 
     say, wanted, output, pyc = Lines(), options.pop("engine"), options.pop("output"), not options.pop("no_pyc")
+    newest = options.pop("newest")
     places = _places(wanted, output, gpus)
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
     the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
@@ -52,8 +55,12 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
         targets = pipeline.targets(the_profile, site)
         wish = runner.Wish(gpus="none", require_gpu=require_gpu, fresh=fresh, targets=targets)
         lock, _ = locking.locked(the_profile, resolution, site, say, locks)
-        _composed(the_profile, lock, site, places, say, prove=not no_test, wish=wish, pyc=pyc, as_json=as_json)
+        _composed(
+            the_profile, lock, site, places, say, prove=not no_test, wish=wish, pyc=pyc, newest=newest, as_json=as_json
+        )
         return
+    if newest:
+        raise UsageError("--newest is for images that are composed", hint="imagekit base bootstrap makes a base anew")
     from imagekit import amounts, assemble, report  # docker, which no image without an engine needs
     from imagekit.engines import choice
     from imagekit.engines.docker_api import Engine
@@ -99,16 +106,18 @@ def _places(wanted: str, output: tuple[str, ...], gpus: str) -> list[Any]:
 
 
 def _composed(
-    profile: Any, lock: Any, site: Any, places: list[Any], say: Any, *, prove: bool, wish: Any, pyc: bool, as_json: bool
-) -> None:
+    profile: Any, lock: Any, site: Any, places: list[Any], say: Any, *, prove: bool, wish: Any, pyc: bool, newest: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     from imagekit import amounts, composed, report
 
-    done = composed.build(profile, lock, site, places, say, prove=prove, wish=wish, pyc=pyc)
+    done = composed.build(profile, lock, site, places, say, prove=prove, wish=wish, pyc=pyc, newest=newest)
     say("done", f"{amounts.size(done.image.size):<58} {amounts.clock(done.seconds)}")
     if as_json:
         proof = report.as_json(done.report) if done.report else None
         names = [*done.names.moving, done.names.immutable]
-        result = {"image": done.image.id, "digest": done.image.digest, "tags": names, "size": done.image.size}
+        result = {"image": done.image.id, "digest": done.image.digest, "reference": done.reference}
+        result |= {"tags": names, "size": done.image.size}
         print(json.dumps({**result, "record": done.record.model_dump(), "proof": proof}, indent=1))
     else:
         print(done.reference)

@@ -16,6 +16,7 @@ from imagekit.oci import reference as references
 from imagekit.oci.image import Image, Stacked
 from imagekit.oci.places import Places
 from imagekit.oci.reference import Reference
+from imagekit.oci.referrers import Paper
 from imagekit.oci.sending import Sending
 from imagekit.proof import evidence
 from imagekit.report import failing
@@ -77,10 +78,11 @@ class Outputs:
         for sending in self._sending.values():
             sending.layer(one)
 
-    def write(self, image: Image, names: Names) -> str:
+    def write(self, image: Image, names: Names, papers: Sequence[Paper] = ()) -> str:
         """The image, wherever it is wanted; how docker, skopeo and the verbs of imagekit name it.
 
         HOST/REPOSITORY@DIGEST where it is in a registry, else its id in an engine, oci:DIR:TAG, or a file.
+        `papers`: what goes with it into a registry.
         """
         tags = [*names.moving, names.immutable]
         called: dict[str, str] = {}
@@ -95,7 +97,7 @@ class Outputs:
                 called.setdefault("archive", output.place)
             elif output.kind == "registry":
                 target = references.parse(output.place)
-                digest = _push(image, target, self._sending[target.place], names, self._say)
+                digest = _push(image, target, self._sending[target.place], names, papers, self._say)
                 called.setdefault("registry", f"{target.place}@{digest}")
                 blobs = [image.id, *(f"sha256:{one.layer.digest}" for one in image.layers)]
                 self._places[target.host].note(target.repository, blobs)
@@ -128,7 +130,10 @@ def _load(image: Image, tags: list[str], say: Callable[[str, str], None]) -> Non
         say("tag" if name == tags[0] else "", name)
 
 
-def _push(image: Image, target: Reference, sending: Sending, names: Names, say: Callable[[str, str], None]) -> str:
+def _push(
+    image: Image, target: Reference, sending: Sending, names: Names, papers: Sequence[Paper],
+    say: Callable[[str, str], None],
+) -> str:  # fmt: skip
     """Under the tag of the reference, else under its own names by the rules of `publish`; the digest it is there by."""
     given = [target.tag] if target.tag else []
     done = push.push(image, sending, given, progress=lambda sent, of: say("~", f"push {sent * 100 // max(of, 1)}%"))
@@ -136,7 +141,7 @@ def _push(image: Image, target: Reference, sending: Sending, names: Names, say: 
     told = f"{amounts.size(done.bytes)} sent" + (f", {known} blobs there" if known else "")
     say("push", f"{target.place}@{image.digest[:19]}  {told}")
     proofs = evidence.of(image.id, image.digest)
-    word = publish.told(sending.target, image.digest, proofs) if proofs else ""
+    word = publish.told(sending.target, image.digest, proofs, papers) if proofs or papers else ""
     if word:
         say("", word)
     if target.tag:

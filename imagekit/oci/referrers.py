@@ -26,6 +26,16 @@ MOST = 2**24
 
 
 @dataclass(frozen=True)
+class Paper:
+    """Something to attach."""
+
+    kind: str
+    """Artifact type, a media type."""
+    content: bytes
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Attached:
     """One thing that refers to an image."""
 

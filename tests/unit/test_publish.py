@@ -162,7 +162,9 @@ def test_a_registry_that_takes_no_records(there: Registry, tmp_path: Path) -> No
     refuse_records(there, 405)
     done = publish.settle(target(there), second.digest, names("20261123-bbbbbbb"), NOW)
     assert states(done) == ["new", "moved", "moved"] and "without a record: " in str(done.outcomes[1])
-    assert publish.told(target(there), second.digest, [proof(second)]).endswith("takes no evidence (405)")
+    assert publish.told(target(there), second.digest, [proof(second)]).endswith(
+        "takes nothing that belongs to an image (405)"
+    )
 
 
 def test_what_others_attached_is_no_history(there: Registry, tmp_path: Path) -> None:
