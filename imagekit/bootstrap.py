@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit import namespaces, scratch
@@ -61,11 +63,14 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
 
     Raises Surroundings when mmdebstrap fails.
     """
+    _run([f"--customize-hook={hook}" for hook in (*hooks, *HOOKS)], suite, packages, tar, site)
+
+
+def _run(options: Iterable[str], suite: str, packages: Iterable[str], tar: Path, site: Site) -> str:
+    """What mmdebstrap printed."""
     # its cleaning of apt makes folders that are apt's own user's, or root's where that user cannot get at TMPDIR
     call = [*_apart(), "mmdebstrap", "--quiet", "--variant=minbase", "--skip=cleanup/apt"]
-    call += [f"--include={','.join(packages)}"]
-    call += [f"--customize-hook={hook}" for hook in (*hooks, *HOOKS)]
-    call += _mirrored(site)
+    call += [f"--include={','.join(packages)}", *options, *_mirrored(site)]
     environment = {
         "PATH": f"{os.environ.get('PATH', '')}:{namespaces.PATH}",
         "SOURCE_DATE_EPOCH": str(EPOCH),
@@ -96,6 +101,30 @@ def make(suite: str, packages: Iterable[str], tar: Path, site: Site, hooks: Iter
             hint="it needs the suite's mirror, its keyring (debian-archive-keyring, ubuntu-keyring), and root or user "
             "namespaces",
         )  # fmt: skip
+    return output
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A distribution package as the archives have it now."""
+
+    version: str
+    security: bool
+    """Whether it comes from the distribution's archive of security updates."""
+
+
+_INST = re.compile(r"Inst (?P<name>\S+) (\[\S+\] )?\((?P<version>\S+) (?P<origins>[^\[)]*)")
+"""A line of `apt-get --simulate install`: Inst perl-base (5.36.0-7 Debian-Security:12/oldstable-security [amd64])"""
+
+
+def offered(suite: str, packages: Iterable[str], site: Site) -> dict[str, Offered]:
+    """What `make` would install now, by name; only lists of packages are downloaded. Raises Surroundings as `make`."""
+    with scratch.folder("simulated") as place:
+        said = _run(["--verbose", "--simulate"], suite, packages, place / "nothing", site)
+    rows = [match for line in said.splitlines() if (match := _INST.search(line))]
+    if not rows:
+        raise Surroundings(f"mmdebstrap does not tell what it would install of {suite}")
+    return {row["name"]: Offered(row["version"], "security" in row["origins"].lower()) for row in rows}
 
 
 def _apart() -> tuple[str, ...]:

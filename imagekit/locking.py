@@ -33,9 +33,14 @@ class LockOptions:
     upgrade_packages: tuple[str, ...] = ()
 
 
+def own_path(resolution: Resolution) -> Path:
+    """In the user's folder."""
+    return Path("locks") / folder_name(resolution) / file_name(resolution)
+
+
 def path_of(profile: Profile, resolution: Resolution) -> Path:
     """In the user's folder; a built-in profile's committed lock where the user has none of its own."""
-    place = Path("locks") / folder_name(resolution) / file_name(resolution)
+    place = own_path(resolution)
     own, shipped = place, resources.profiles() / place
     return shipped if not profile.folder and not own.exists() and shipped.exists() else own
 
@@ -88,9 +93,8 @@ def locked(
     if (options.locked or (ci and previous is not None)) and not options.upgrade and not options.upgrade_packages:
         what = f"{path} is stale ({changed} changed)" if previous else f"there is no lock {path}"
         raise UsageError(what, hint=f"{makes} makes it; commit the file")
-    lock = _made(resolution, site, previous or plain(profile, resolution), say, options)
-    _check_hashes(lock)
-    if previous and dump(previous.model_copy(update={"created": lock.created})) == dump(lock):
+    lock = renewed(profile, resolution, site, say, previous, options)
+    if previous and lock is previous:
         say("lock", f"{shown(path)}, nothing newer; unchanged since {previous.created}")
         return previous, path
     if path.is_relative_to(resources.profiles()) and resources.installed():
@@ -99,6 +103,19 @@ def locked(
     why = f"refreshed ({changed} changed)" if changed else "upgraded" if previous else "made"
     say("lock", f"{shown(path)}, {why}; {len(lock.packages)} packages")
     return lock, path
+
+
+def renewed(
+    profile: Profile, resolution: Resolution, site: Site, say: Say, previous: Lock | None, options: LockOptions
+) -> Lock:  # fmt: skip
+    """A lock that answers this resolution; `previous` itself where nothing is another thing but the day.
+
+    It is not written. Raises ImpossibleWish, Surroundings.
+    """
+    lock = _made(resolution, site, previous or plain(profile, resolution), say, options)
+    _check_hashes(lock)
+    same = previous is not None and dump(previous.model_copy(update={"created": lock.created})) == dump(lock)
+    return previous if previous is not None and same else lock
 
 
 def command(profile: Profile, resolution: Resolution) -> str:

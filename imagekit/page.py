@@ -19,6 +19,8 @@ class Row:
     """good | bad | dim, or nothing"""
     more: tuple[tuple[str, str], ...] = ()
     """(label, text), folded away until somebody asks."""
+    links: tuple[tuple[str, str], ...] = ()
+    """(label, path beside the page), folded away with it."""
 
 
 @dataclass(frozen=True)

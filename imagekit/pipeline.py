@@ -170,7 +170,7 @@ def disk_needed(names: tuple[str, ...], wishes: Wishes, site: Site) -> dict[str,
             problems.append((name, error))
             continue
         path = locking.path_of(profile, resolution)
-        needs[name] = _disk(read(path)) if path.is_file() else UNKNOWN
+        needs[name] = disk(read(path)) if path.is_file() else UNKNOWN
     if problems:
         kind = type(problems[0][1])
         lines = [line for name, error in problems for line in (f"{name}: {error.message}", *error.details)]
@@ -178,7 +178,7 @@ def disk_needed(names: tuple[str, ...], wishes: Wishes, site: Site) -> dict[str,
     return needs
 
 
-def _disk(lock: Lock) -> int:
+def disk(lock: Lock) -> int:
     """Wheels unpack to about twice their size, once in a build stage and once in the image."""
     return 4 * sum(package.size for package in lock.packages) + 2_000_000_000
 
@@ -186,7 +186,7 @@ def _disk(lock: Lock) -> int:
 def needs_disk(lock: Lock, free: int | None, wheels: int = 0) -> None:
     if free is None:
         return
-    need = _disk(lock) + wheels * sum(package.size for package in lock.packages)
+    need = disk(lock) + wheels * sum(package.size for package in lock.packages)
     if free < need:
         raise Surroundings(
             f"too little disk: the engine has {amounts.size(free)} free, this build needs about {amounts.size(need)}",

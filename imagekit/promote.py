@@ -39,7 +39,7 @@ def promote(name: str, to: str, site: Site, say: Say) -> Done:
     digest, config = attached.names_of(source, asked.digest or asked.tag or "latest")
     image = Remote(str(asked), source, digest).image("")
     names = _names(source, asked, digest, image["Config"].get("Labels") or {}, site)
-    place = _place(to, names.profile.rpartition(":")[0], site)
+    place = destination(to, names.profile.rpartition(":")[0], site)
     if place.place == asked.place:
         raise UsageError(f"{asked.place} is where {to} is itself", hint="name an image of another repository")
     here = evidence.of(config, digest)
@@ -66,7 +66,7 @@ def rollback(to: str, repository: str, tags: Sequence[str], digest: str, site: S
         raise UsageError("each profile has a repository of its own", hint="--repository NAME")
     if digest and not references.DIGEST.fullmatch(digest):
         raise UsageError(f"--to {digest!r} is no digest", hint="sha256: and 64 hexadecimal digits")
-    place = _place(to, repository, site)
+    place = destination(to, repository, site)
     there = remote.repository(place, site)
     wanted = _wanted(there, list(tags))
     if not wanted:
@@ -166,7 +166,7 @@ def _policy(to: str, site: Site) -> Promotion:
     return found if found.stages else found.model_copy(update={"stages": USUAL.stages})
 
 
-def _place(to: str, repository: str, site: Site) -> Reference:
+def destination(to: str, repository: str, site: Site) -> Reference:
     stem = _policy(to, site).repository or (site.settings.registry.prod if to == "prod" else "")
     if not stem:
         missing = "[registry] prod" if to == "prod" else f"[promote.{to}] repository"

@@ -53,9 +53,11 @@ def jobs_at_once(wanted: int | None) -> int:
 
 
 def run(
-    jobs: list[Job], *, at_once: int, free_disk: Callable[[], int | None], say: Callable[[str, str], None]
-) -> list[Outcome]:
-    """Run all; outcomes in the order of `jobs`. `say(name, line)` gets every line that a build prints for people.
+    jobs: list[Job], *, at_once: int, free_disk: Callable[[], int | None], say: Callable[[str, str], None],
+    begins: Callable[[str], None] = lambda _: None, ended: Callable[[Outcome], None] = lambda _: None,
+) -> list[Outcome]:  # fmt: skip
+    """Run all; outcomes in the order of `jobs`. `say(name, line)` gets every line that a build prints for people;
+    `begins` the name of each as it starts, `ended` each outcome as it comes, while others run on.
 
     A job starts when fewer than `at_once` run and the disk has room for it and for what the running ones need, or when
     nothing runs: it then says itself that there is too little.
@@ -64,14 +66,15 @@ def run(
     outcomes: dict[str, Outcome] = {}
     try:
         while waiting or running:
-            _start_some(waiting, running, at_once, free_disk, say)
-            ended: list[_Running] = []
-            while not ended:
+            _start_some(waiting, running, at_once, free_disk, say, begins)
+            over: list[_Running] = []
+            while not over:
                 time.sleep(0.05)
-                ended = [entry for entry in running if entry.process.poll() is not None]
-            for entry in ended:
+                over = [entry for entry in running if entry.process.poll() is not None]
+            for entry in over:
                 running.remove(entry)
                 outcomes[entry.job.name] = _ended(entry)
+                ended(outcomes[entry.job.name])
     except BaseException:
         _stop(running)
         raise
@@ -80,7 +83,7 @@ def run(
 
 def _start_some(
     waiting: list[Job], running: list[_Running], at_once: int, free_disk: Callable[[], int | None],
-    say: Callable[[str, str], None],
+    say: Callable[[str, str], None], begins: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Move jobs from `waiting` to `running`, as many as there is room for now."""
     free = free_disk() if waiting else None
@@ -90,6 +93,7 @@ def _start_some(
             names = ", ".join(entry.job.name for entry in running)
             say(waiting[0].name, f"{'waits':<8} {amounts.size(free)} of disk are too little for it beside {names}")
             return
+        begins(waiting[0].name)
         running.append(_start(waiting.pop(0), say))
 
 

@@ -20,6 +20,9 @@ AXES = ("profile", "torch", "cuda", "python", "base")
 Word = Annotated[str, matching(r"\S+", "one word")]
 Version = Annotated[str, BeforeValidator(in_quotes), matching(r"v?[0-9][0-9.]*|cu[0-9]+", "a version")]
 Base = Annotated[str, matching(BASE, "a base: distro:SUITE, image:REFERENCE")]
+Age = Annotated[str, matching(r"[1-9]\d{0,3}[hdw]", "an age: a number below 10000 and h, d or w, as 7d")]
+Share = Annotated[str, matching(r"\d{1,2}(\.\d+)?%", "a part, as 10%")]
+Secret = Annotated[str, matching(r"env:[A-Za-z_][A-Za-z0-9_]*", "env:NAME; the address itself is never written")]
 
 
 class _Model(BaseModel):
@@ -59,8 +62,40 @@ class Matrix(_Model):
     include: tuple[Cell, ...] = ()
 
 
+class Bench(_Model):
+    """Figures of each new image, compared with those of the last that was promoted."""
+
+    max_regression: Share = "10%"
+    """By how much a figure may be worse."""
+    only: tuple[Word, ...] = ()
+    """These benchmarks; all where none is named."""
+    quick: bool = True
+
+
+class Night(_Model):
+    """What `imagekit nightly` does with the cells."""
+
+    updates: bool = True
+    """Whether newer releases that a profile allows are a reason to build; else its lock stays as it is."""
+    proven_within: Age | None = None
+    """How old the proof of an image may become before it is proven again."""
+    promote: tuple[Word, ...] = ()
+    """Where each image goes when its proof is what that asks for: prod, or another [promote.NAME] of the site."""
+    engine: bool = False
+    """Whether images are also loaded into the engine of this machine and proven there, on its GPUs."""
+    bench: Bench | None = None
+    """Needs the engine."""
+    keep: Annotated[int, Field(ge=1)] | None = None
+    """Images of each profile tag that stay in the repository where images are pushed; older ones are removed."""
+    jobs: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Images that are built at once; the site's build.jobs where it is not said."""
+    notify: Secret | None = None
+    """Where the address is that is told when an image becomes good or bad, or is another one."""
+
+
 class Pipeline(_Model):
     matrix: Matrix = Field(default_factory=Matrix)
+    nightly: Night = Field(default_factory=Night)
 
 
 def read(path: Path) -> Pipeline:
@@ -77,6 +112,8 @@ def read(path: Path) -> Pipeline:
         values = getattr(matrix, axis)
         twice = sorted({value for value in values if values.count(value) > 1})
         problems += [f"{document.where('matrix', axis)}: matrix.{axis}: {value} is there twice" for value in twice]
+    if found.nightly.bench and not found.nightly.engine:
+        problems.append(f"{document.where('nightly', 'bench')}: nightly.bench: a container measures: `engine: true`")
     if problems:
         raise UsageError(f"{path.name} cannot be used", details=problems)
     return found.model_copy(update={"matrix": _beside(path.parent, matrix)})
@@ -119,6 +156,7 @@ def _keys(place: tuple[Any, ...]) -> list[str]:
     """What may stand in a mapping of the file."""
     models: dict[tuple[Any, ...], type[BaseModel]] = {
         (): Pipeline, ("matrix",): Matrix, ("matrix", "exclude"): Row, ("matrix", "include"): Cell,
+        ("nightly",): Night, ("nightly", "bench"): Bench,
     }  # fmt: skip
     model = models.get(tuple(part for part in place if not isinstance(part, int)), Pipeline)
     return list(model.model_fields)

@@ -47,13 +47,18 @@ def judge(cells: Sequence[Cell], site: Site) -> list[Judged]:
     return found
 
 
-def _judged(cell: Cell, site: Site) -> Judged:
+def resolved(cell: Cell, site: Site, *, upgrade: bool = False) -> tuple[Profile, Resolution]:
+    """As pipeline.resolved."""
     wishes = profile.wish(
         torch=cell.torch, cuda=cell.cuda, python=cell.python, base=cell.base, packages=cell.packages,
         features=cell.feature, overlays=cell.overlay,
     )  # fmt: skip
+    return pipeline.resolved(cell.profile, wishes, site, lambda *_: None, upgrade=upgrade)
+
+
+def _judged(cell: Cell, site: Site) -> Judged:
     try:
-        its_profile, resolution = pipeline.resolved(cell.profile, wishes, site, lambda *_: None)
+        its_profile, resolution = resolved(cell, site)
     except ImpossibleWish as error:
         return Judged(cell, why_not=(error.message, *error.details))
     return Judged(cell, its_profile, resolution, tag.of_profile(resolution, site.settings.tags))

@@ -36,6 +36,7 @@ GROUPS = {
         "promote": "Copy a proven image into another repository.",
         "rollback": "Put names back to the image before.",
         "matrix": "Show the images of pipeline.yaml, for people, GitHub or bake.",
+        "nightly": "Make again what must be made again of pipeline.yaml, and why.",
         "rebase": "Put the newest distribution packages under an image.",
         "bench": "Measure an image from inside, and compare.",
         "evidence": "List what was proven of an image, where and when.",

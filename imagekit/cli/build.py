@@ -116,7 +116,7 @@ def _composed(
     if as_json:
         proof = report.as_json(done.report) if done.report else None
         names = [*done.names.moving, done.names.immutable]
-        result = {"image": done.image.id, "digest": done.image.digest, "reference": done.reference}
+        result: dict[str, Any] = {"image": done.image.id, "digest": done.image.digest, "reference": done.reference}
         result |= {"tags": names, "size": done.image.size}
         print(json.dumps({**result, "record": done.record.model_dump(), "proof": proof}, indent=1))
     else:

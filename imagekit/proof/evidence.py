@@ -111,12 +111,12 @@ def lines(name: str, found: list[Kept]) -> list[str]:
         gpus = where.get("gpus")
         machine = ", ".join(map(str, gpus)) if isinstance(gpus, list) and gpus else f"no GPU, {where.get('cpu', '?')}"
         when = report.time[:19].replace("T", " ")
-        rows.append(f"{when:<20} {report.verdict:<11} {_stages(report):<40} {machine}")
+        rows.append(f"{when:<20} {report.verdict:<11} {stages(report):<40} {machine}")
     # a report may come from a registry: nothing in it speaks to the terminal
     return ["".join(letter if letter.isprintable() else "?" for letter in row) for row in rows]
 
 
-def _stages(report: Report) -> str:
+def stages(report: Report) -> str:
     """static 26, cpu 14 (11 reused), gpu 0 of 7"""
     texts = []
     for stage in reports.STAGES:

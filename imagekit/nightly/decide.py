@@ -1,0 +1,121 @@
+"""cell -> decision: why its image is made again or not, and the lock that it is to be made from.
+
+Nothing is written here: neither a lock nor anything in a registry.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from imagekit import composed, locking, pipeline
+from imagekit.cells import judged
+from imagekit.cells.document import Night
+from imagekit.cells.judged import Judged
+from imagekit.errors import Error, Surroundings
+from imagekit.lock.model import Lock, read, stale
+from imagekit.locking import LockOptions
+from imagekit.nightly.before import Before, before
+from imagekit.nightly.outside import Outside, look
+from imagekit.nightly.reasons import PROOF, Reason, reasons
+from imagekit.site import Site
+
+BUILD, PROVE, NOTHING = "build", "prove", "nothing"
+
+
+@dataclass(frozen=True)
+class Decision:
+    cell: Judged
+    before: Before | None = None
+    lock: Lock | None = None
+    reasons: tuple[Reason, ...] = ()
+    error: Error | None = None
+    """Why nothing can be decided."""
+
+    @property
+    def action(self) -> str:
+        """build | prove | nothing"""
+        if not self.reasons:
+            return NOTHING
+        return PROVE if all(reason.kind == PROOF for reason in self.reasons) else BUILD
+
+    @property
+    def newest(self) -> bool:
+        """Whether the distribution packages of this moment are wanted, and not those of a few hours ago."""
+        return any(reason.kind in ("security", "system") for reason in self.reasons)
+
+
+def decide(cells: Sequence[Judged], night: Night, site: Site, now: datetime) -> tuple[list[Decision], tuple[str, ...]]:
+    """(a decision for each cell that can be had; what could not be asked). What is wrong with one is its own matter.
+
+    Raises UsageError where the site names no registry.
+    """
+    begun = [Decision(cell) for cell in cells if cell.tag]
+    with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as threads:
+        begun = list(threads.map(lambda one: _begun(one, site), begun))
+        outside = look([lock for one in begun if (lock := _known(one))], site)
+        done = list(threads.map(lambda one: _decided(one, outside, night, site, now), begun))
+    return done, outside.unknown
+
+
+def _begun(one: Decision, site: Site) -> Decision:
+    """With what is there, and the lock to start from, if there is one."""
+    try:
+        found = replace(one, before=before(one.cell.tag, site))
+        return replace(found, lock=_start(found))
+    except Surroundings as error:
+        return replace(one, error=error)
+
+
+def _start(one: Decision) -> Lock | None:
+    """The newer of the lock in the user's folder and the image's own, as far as they answer what is asked."""
+    assert one.cell.profile and one.cell.resolution and one.before
+    path = locking.path_of(one.cell.profile, one.cell.resolution)
+    here = read(path) if path.is_file() else None
+    there = one.before.made.lock if one.before.made else None
+    fits = [lock for lock in (here, there) if lock and not stale(lock, one.cell.resolution)]
+    return max(fits, key=lambda lock: lock.created) if fits else here
+
+
+def _known(one: Decision) -> Lock | None:
+    """The lock whose files and packages are looked for: of the image that is there, else of the next one."""
+    return (one.before.made.lock if one.before and one.before.made else None) or one.lock
+
+
+def _decided(one: Decision, outside: Outside, night: Night, site: Site, now: datetime) -> Decision:
+    if one.error or one.before is None:
+        return one
+    try:
+        cell, lock = _renewed(one, outside, night, site)
+        assert cell.profile
+        parts = composed.parts(pipeline.rendered(cell.profile, lock, dialect="classic").plan)
+        why = reasons(one.before, lock, parts, outside, night.proven_within or "", now)
+    except Error as error:
+        return replace(one, error=error)
+    return replace(one, cell=cell, lock=lock, reasons=tuple(why))
+
+
+def _renewed(one: Decision, outside: Outside, night: Night, site: Site) -> tuple[Judged, Lock]:
+    """The lock that the next image would be made from; the old one where it would be the same but for its day."""
+    cell, old = one.cell, one.lock
+    assert cell.profile and cell.resolution
+    if old and outside.base(old):  # the image below is another one now: it is asked what it is
+        its_profile, resolution = judged.resolved(cell.cell, site, upgrade=True)
+        cell = replace(cell, profile=its_profile, resolution=resolution)
+    assert cell.profile and cell.resolution
+    is_stale = not old or bool(stale(old, cell.resolution))
+    gone = () if night.updates or not old else tuple(outside.gone(old))
+    if old and not (night.updates or is_stale or gone):
+        return cell, old
+    options = LockOptions(upgrade=night.updates, upgrade_packages=gone)
+    new = locking.renewed(cell.profile, cell.resolution, site, lambda *_: None, old, options)
+    same = old and not is_stale and _contents(old) == _contents(new)
+    return cell, old if old and same else new
+
+
+def _contents(lock: Lock) -> tuple[object, ...]:
+    """What gets into an image, or makes it; not what was said of it, and not the uv that puts it there."""
+    return lock.packages, lock.hidden, lock.build_requires

@@ -1,0 +1,107 @@
+"""All nights as one page: what there is now, what changed and why, and how sizes and times went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imagekit import amounts, page
+from imagekit.nightly.state import Cell, Night
+from imagekit.page import Bar, Chart, Page, Row, Table
+
+SHOWN = 30
+"""Nights in the table of what changed, and bars in a chart; the newest."""
+
+MOODS = {"good": "good", "bad": "bad", "impossible": "dim"}
+
+MATRIX = {"image": "", "state": "outcome", "this night": "text", "size": "number", "proven": "text", "promoted": "text"}
+
+CHANGES = {"night": "", "image": "text", "state": "outcome", "why and what": "text", "took": "number"}
+
+
+def html(nights: Sequence[Night]) -> str:
+    """`nights`: in their order; at least one."""
+    last = nights[-1]
+    bad = [cell.tag for cell in last.cells if cell.state == "bad"]
+    good = sum(cell.state == "good" for cell in last.cells)
+    charts = [chart for tag in _tags(last) for chart in _charts(tag, nights)]
+    return page.html(
+        Page(
+            title="Nightly images",
+            verdict=f"bad: {', '.join(bad)}" if bad else f"{good} images are good",
+            mood="bad" if bad else "good",
+            facts=(
+                ("night", f"{last.number}, {_when(last)}"),
+                ("took", amounts.clock(sum(cell.seconds for cell in last.cells))),
+                ("could not be asked", "; ".join(last.unknown) or "nothing"),
+                ("imagekit", last.version),
+            ),
+            sections=[_matrix(last), _changes(nights), *charts],
+        )
+    )
+
+
+def _tags(night: Night) -> list[str]:
+    return [cell.tag for cell in night.cells if cell.state != "impossible"]
+
+
+def _when(night: Night) -> str:
+    return f"{night.started[:16].replace('T', ' ')} UTC"
+
+
+def _matrix(night: Night) -> Table:
+    rows = []
+    for cell in night.cells:
+        where = "; ".join(f"{to}: {what}" for to, what in cell.promoted.items())
+        said = cell.did if cell.did != "nothing" else ("as it was" if cell.state == "good" else "")
+        size = amounts.size(cell.size) if cell.size else ""
+        word = "cannot be had" if cell.state == "impossible" else cell.state
+        rows.append(Row((cell.tag, word, said, size, cell.proof, where), MOODS[cell.state], _more(cell), _links(cell)))
+    return Table("Images", tuple(MATRIX), tuple(rows), kinds=MATRIX)
+
+
+def _more(cell: Cell) -> tuple[tuple[str, str], ...]:
+    rows = (
+        ("image", cell.reference), ("why", "\n".join(cell.reasons)), ("changes", "\n".join(cell.changes)),
+        ("failed", "\n".join(cell.why)), ("slower", "\n".join(cell.slower)),
+    )  # fmt: skip
+    return tuple((label, text) for label, text in rows if text)
+
+
+def _links(cell: Cell) -> tuple[tuple[str, str], ...]:
+    return (("log", cell.log),) if cell.log else ()
+
+
+def _changes(nights: Sequence[Night]) -> Table:
+    """Cells that were made, proven again or failed, newest night first."""
+    rows = []
+    for night in list(nights)[::-1][:SHOWN]:
+        for cell in night.cells:
+            if cell.did != "nothing" or cell.state == "bad":
+                what = "; ".join(cell.why[:1] or cell.reasons)
+                took = amounts.clock(cell.seconds) if cell.seconds else ""
+                row = (_when(night), cell.tag, cell.did if cell.state == "good" else "bad", what, took)
+                rows.append(Row(row, MOODS[cell.state], _more(cell), _links(cell)))
+    quiet = sum(all(cell.did == "nothing" and cell.state != "bad" for cell in night.cells) for night in nights)
+    note = f"{quiet} of {len(nights)} nights had nothing to do." if quiet else ""
+    return Table("What changed and why", tuple(CHANGES), tuple(rows), note=note, kinds=CHANGES)
+
+
+def _charts(tag: str, nights: Sequence[Night]) -> list[Chart]:
+    """Size, time and figures of one image over the nights in which it was another one."""
+    cells = [(night, cell) for night in nights if (cell := night.cell(tag)) and cell.did == "built" and cell.size]
+    cells = cells[-SHOWN:]
+    if not cells:
+        return []
+    newest = cells[-1][1]
+    found = [
+        _chart(tag, "size, compressed", [(_when(n), c.size / 1e9, amounts.size(c.size)) for n, c in cells]),
+        _chart("", "time to make and prove", [(_when(n), c.seconds, amounts.clock(c.seconds)) for n, c in cells]),
+    ]
+    for name in newest.figures:
+        bars = [(_when(n), c.figures[name], amounts.number(c.figures[name])) for n, c in cells if name in c.figures]
+        found.append(_chart("", name, bars))
+    return found
+
+
+def _chart(title: str, unit: str, bars: Sequence[tuple[str, float, str]]) -> Chart:
+    return Chart(title, tuple(Bar(label, value, text) for label, value, text in bars), unit=unit)

@@ -1,0 +1,79 @@
+"""Why an image is made again, or proven again, or left as it is. Nothing is asked here: what is known decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from imagekit import policy, record
+from imagekit.compat import facts
+from imagekit.lock.model import Lock
+from imagekit.nightly.before import Before
+from imagekit.nightly.outside import Outside
+from imagekit.promote import USUAL
+from imagekit.report import some
+
+PROOF = "proof"
+"""The kind of a reason that asks for a proof and for no other image."""
+
+PARTS = {
+    "system": "another base, or other distribution packages are asked for",
+    "wheel": "packages are installed in another way",
+    "files": "its own files, or those that imagekit puts in",
+    "steps": "the steps of an overlay",
+    "config": "its environment, labels or features",
+    "layers": "imagekit makes layers in another way",
+}
+"""Part of a plan (Plan.parts) -> what is another one."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    kind: str
+    """new | record | packages | gone | plan | security | system | base | proof"""
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+def reasons(
+    before: Before, lock: Lock, parts: Mapping[str, str], outside: Outside, proven_within: str, now: datetime
+) -> list[Reason]:  # fmt: skip
+    """All of them, the first being the strongest; none where there is nothing to do.
+
+    `lock`: what the image would be made from; `parts`: as composed.parts has them; `proven_within`: an age, or empty.
+    """
+    if not before.digest:
+        return [Reason("new", "there is no such image yet")]
+    if before.made is None:
+        return [Reason("record", before.lacks or "nothing says what the image there was made from")]
+    old = before.made.record
+    found = _system(outside, lock, old.system)
+    moved = record.changes(old.packages, {package.name: package.version for package in lock.packages})
+    gone = outside.gone(before.made.lock) if before.made.lock else {}
+    left = [f"{name} was {how}" for name, how in gone.items() if any(line.startswith(f"{name} ") for line in moved)]
+    found += [Reason("gone", some(left))] if left else []
+    found += [Reason("packages", some(moved))] if moved else []
+    differ = [name for name in parts if old.parts.get(name) != parts[name]]
+    # what is installed is told already, and a lock is a file of its image
+    told = {"wheel", "files"} if moved else {"files"} if "wheel" in differ else set[str]()
+    found += [Reason("plan", PARTS.get(name, name)) for name in differ if name not in told]
+    if base := outside.base(lock):
+        found.append(Reason("base", f"{lock.resolution.base.name} is {base[:19]} now"))
+    return found + _proof(before, proven_within, now)
+
+
+def _system(outside: Outside, lock: Lock, system: Mapping[str, str]) -> list[Reason]:
+    drift = outside.drift(lock, system)
+    security = [f"{name} {system[name]} -> {row.version}" for name, row in drift.items() if row.security]
+    other = [f"{name} {system[name]} -> {row.version}" for name, row in drift.items() if not row.security]
+    return [Reason(kind, some(rows)) for kind, rows in (("security", security), ("system", other)) if rows]
+
+
+def _proof(before: Before, within: str, now: datetime) -> list[Reason]:
+    """As whoever promotes it would ask."""
+    asked = USUAL.model_copy(update={"max_age": within})
+    lacks = policy.missing(asked, before.reports, now, facts.load())
+    return [Reason(PROOF, lacks[0])] if lacks else []

@@ -1,0 +1,193 @@
+"""A decision -> what came of it, by calls of `imagekit build` and its like, each a process of its own.
+
+Whatever is broken off here is done again by the next night: an image gets its names as the last thing, and where it is
+promoted to is looked at every night, not only when it was built.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imagekit import amounts, locking, pipeline, publish, record, remote, several
+from imagekit import report as reports
+from imagekit.cells.document import Night as Settings
+from imagekit.cells.expand import arguments
+from imagekit.errors import Error
+from imagekit.lock.model import write as write_lock
+from imagekit.locking import Say
+from imagekit.nightly import engine, places
+from imagekit.nightly.before import Before, before
+from imagekit.nightly.decide import BUILD, NOTHING, Decision
+from imagekit.nightly.state import Cell, Night, State
+from imagekit.proof import attached, evidence
+from imagekit.site import Site
+
+TOLD = 30
+"""Lines of an error that are put on record; the log has all."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What every step needs."""
+
+    settings: Settings
+    site: Site
+    site_file: str
+    """As the command line names it; empty for the usual one."""
+    state: State
+    night: Night
+    say: Say
+
+    def log(self, tag: str) -> Path:
+        return self.state.logs(self.night) / f"{tag.rpartition(':')[2]}.log"
+
+
+def work(decisions: Sequence[Decision], room: Room, free_disk: Callable[[], int | None]) -> list[Cell]:
+    """All of them, side by side; what came of each, as it is on record then. Raises Interrupted, Surroundings."""
+    done = dict[str, Cell]()
+    began = dict[str, float]()
+
+    def finished(cell: Cell) -> None:
+        done[cell.tag] = cell
+        room.state.note(cell)
+        _say(cell, room.say)
+
+    busy = {one.cell.tag: one for one in decisions if one.action != NOTHING and not one.error}
+    for one in decisions:
+        if one.error:
+            lines = (one.error.message, *one.error.details, *([f"hint: {one.error.hint}"] if one.error.hint else []))
+            finished(Cell(tag=one.cell.tag, state="bad", why=lines, code=one.error.exit_code))
+        elif one.action == NOTHING:
+            finished(_as_it_is(one, room))
+    for one in busy.values():
+        room.log(one.cell.tag).write_bytes(b"")
+        if one.action == BUILD and one.lock:
+            write_lock(one.lock, locking.own_path(one.lock.resolution))
+
+    def begins(tag: str) -> None:
+        began[tag] = time.monotonic()
+        room.say(busy[tag].action, f"{tag}  {'; '.join(map(str, busy[tag].reasons))}")
+
+    several.run(
+        [_job(one, room) for one in busy.values()],
+        at_once=several.jobs_at_once(room.settings.jobs or room.site.settings.build.jobs or None),
+        free_disk=free_disk, say=lambda tag, line: _log(room, tag, line), begins=begins,
+        ended=lambda out: finished(_ended(busy[out.name], out, time.monotonic() - began[out.name], room)),
+    )  # fmt: skip
+    return [done[one.cell.tag] for one in decisions]
+
+
+def _say(cell: Cell, say: Say) -> None:
+    where = "; ".join(f"{to}: {what}" for to, what in cell.promoted.items())
+    took = f"  {amounts.clock(cell.seconds)}" if cell.seconds else ""
+    say(cell.did if cell.state == "good" else "bad", f"{cell.tag}  {cell.why[0] if cell.why else where}{took}")
+
+
+def _job(one: Decision, room: Room) -> several.Job:
+    assert one.before and one.lock
+    site = ("--site", room.site_file) if room.site_file else ()
+    if one.action == BUILD:
+        to = ["--output", f"registry:{one.before.place}", *(["--output", "engine"] if room.settings.engine else [])]
+        call = ["build", *arguments(one.cell.cell), "--engine", "compose", *to, "--frozen", "--fresh", "--json"]
+        return several.Job(one.cell.tag, (*call, *(["--newest"] if one.newest else []), *site), pipeline.disk(one.lock))
+    call = ["test", f"registry:{one.before.reference}", "--fresh", "--json"]
+    return several.Job(one.cell.tag, (*call, *site), pipeline.disk(one.lock))
+
+
+def _log(room: Room, tag: str, line: str) -> None:
+    with room.log(tag).open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+
+
+def _ended(one: Decision, out: several.Outcome, seconds: float, room: Room) -> Cell:
+    """What came of a build or a proof, and then of all that follows it."""
+    cell = Cell(
+        tag=one.cell.tag, state="good", did="built" if one.action == BUILD else "proven", seconds=round(seconds, 1),
+        reasons=tuple(map(str, one.reasons)), log=str(room.log(one.cell.tag).relative_to(room.state.folder)),
+    )  # fmt: skip
+    try:
+        if one.action != BUILD:
+            _attach(one, room)  # also what is bad: whoever promotes it elsewhere is to know
+        if out.code:
+            lines = _error(room.log(one.cell.tag))
+            bad = {"did": "nothing", "state": "bad", "code": out.code, "why": lines}
+            return cell.model_copy(update={**bad, "reference": one.before.reference if one.before else ""})
+        return _followed(_with_result(cell, one, json.loads(out.stdout)), one, room)
+    except Error as error:
+        return cell.model_copy(update={"state": "bad", "code": error.exit_code, "why": (error.message, *error.details)})
+
+
+def _with_result(cell: Cell, one: Decision, row: dict[str, Any]) -> Cell:
+    """`row`: what the call printed."""
+    assert one.before
+    if one.action != BUILD:
+        proof = evidence.stages(reports.from_json(row))
+        return cell.model_copy(update={"reference": one.before.reference, "proof": proof})
+    new = record.Record.model_validate(row["record"])
+    old = one.before.made.record if one.before.made else None
+    changes = record.changes(old.packages | old.system, new.packages | new.system) if old else []
+    proof = evidence.stages(reports.from_json(row["proof"])) if row["proof"] else ""
+    told = {"reference": str(row["reference"]), "size": int(row["size"]), "changes": tuple(changes), "proof": proof}
+    return cell.model_copy(update=told)
+
+
+def _as_it_is(one: Decision, room: Room) -> Cell:
+    assert one.before
+    whole = [report for report in one.before.reports if not report.partial]
+    proof = evidence.stages(whole[0]) if whole else ""
+    last = next((old for night in reversed(room.state.nights()) if (old := night.cell(one.cell.tag))), None)
+    known = {"size": last.size, "slower": last.slower} if last and last.reference == one.before.reference else {}
+    cell = Cell(tag=one.cell.tag, state="good", reference=one.before.reference, proof=proof).model_copy(update=known)
+    try:
+        return _promoted(cell, room)
+    except Error as error:
+        return cell.model_copy(update={"state": "bad", "code": error.exit_code, "why": (error.message, *error.details)})
+
+
+def _followed(cell: Cell, one: Decision, room: Room) -> Cell:
+    """Proof and figures of an engine, where one is wanted; then where the image goes."""
+    if room.settings.engine:
+        assert one.before
+        here = engine.Here(cell.reference, room.site, lambda line: _log(room, cell.tag, line))
+        bad = here.proven()
+        _attach(one, room)
+        if bad:
+            return cell.model_copy(update={"state": "bad", "code": bad, "why": _error(room.log(cell.tag))})
+        if room.settings.bench:
+            log = room.log(cell.tag)
+            baseline, out = room.state.folder / "baselines" / f"{log.stem}.json", log.with_suffix(".bench.json")
+            figures, slower = here.measured(room.settings.bench, baseline, out)
+            cell = cell.model_copy(update={"figures": figures, "slower": tuple(slower)})
+    return _promoted(cell, room)
+
+
+def _promoted(cell: Cell, room: Room) -> Cell:
+    found = {}
+    for to in room.settings.promote:
+        if cell.slower:
+            found[to] = f"held: {cell.slower[0]}"
+        else:
+            found[to] = places.promoted(cell.tag, cell.reference, to, room.site)
+    return cell.model_copy(update={"promoted": found})
+
+
+def _attach(one: Decision, room: Room) -> None:
+    """What this machine has seen of the image that the name leads to now. Raises Surroundings."""
+    now: Before = before(one.cell.tag, room.site)
+    if now.digest:
+        there = remote.repository(now.place, room.site)
+        found = evidence.of(*attached.names_of(there, now.digest))
+        publish.told(there, now.digest, found)
+
+
+def _error(log: Path) -> tuple[str, ...]:
+    """What a call said when it failed: the end of its log, from the last line that begins with `error:`."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    start = max((number for number, line in enumerate(lines) if line.startswith("error:")), default=len(lines) - 5)
+    found = [line.removeprefix("error: ").rstrip() for line in lines[max(0, start) :]][:TOLD]
+    return tuple(found) or ("it ended without a word",)
