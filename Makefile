@@ -25,9 +25,10 @@ integration: $(VENV)/dev system-test engine
 acceptance: $(VENV)/dev system-test engine lint
 	IMAGEKIT_REQUIRE_ENGINE=1 IMAGEKIT_KEEP_CACHE_GB=12 python -m pytest tests
 
-# a thousand pushes while a fifth of all requests goes wrong
+# a thousand pushes while a fifth of all requests goes wrong; a night killed at each request that changes the registry
 soak: $(VENV)/dev
 	IMAGEKIT_PUSHES=1000 python -m pytest tests/unit/test_oci_push.py -k many
+	IMAGEKIT_KILL_STEP=1 python -m pytest tests/unit/test_nightly_killed.py
 
 lint: $(VENV)/dev
 	ruff check .

@@ -168,10 +168,10 @@ class State:
             with contextlib.suppress(ValidationError, ValueError):
                 cell = Cell.model_validate_json(line)
                 cells[cell.tag] = cell
-        night = night.model_copy(update={"cells": tuple(cells.values())})
+        again = tuple(cell for cell in cells.values() if cell.state != "bad")
         if (night.pipeline, night.version) == (pipeline, version) and self.logs(night).is_dir() and _recent(night, now):
-            return night
-        self.end(night)
+            return night.model_copy(update={"cells": again})  # what failed is tried once more
+        self.end(night.model_copy(update={"cells": tuple(cells.values())}))
         return None
 
 

@@ -1,0 +1,266 @@
+"""Why an image is made again, what a night leaves on record, and who is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import samples
+
+from imagekit import bootstrap, composed
+from imagekit import plan as plans
+from imagekit.bootstrap import Offered
+from imagekit.cells import document
+from imagekit.errors import Surroundings, UsageError
+from imagekit.lock.model import Lock
+from imagekit.nightly import notify, outside, page, state
+from imagekit.nightly.before import Before
+from imagekit.nightly.outside import Outside
+from imagekit.nightly.reasons import Reason, reasons
+from imagekit.nightly.state import Cell, Night, State
+from imagekit.oci import reference as references
+from imagekit.papers import MadeFrom
+from imagekit.pipeline import the_site
+from imagekit.record import Record
+from imagekit.report import Check, Report
+
+NOW = datetime(2026, 11, 22, 2, 0, tzinfo=timezone.utc)
+DIGEST = f"sha256:{'1' * 64}"
+PLACE = references.parse("127.0.0.1:5000/staging/pytorch")
+TAG = "2.4.1-cuda12.1-tiny"
+
+
+@pytest.fixture
+def lock() -> Lock:
+    return samples.lock()
+
+
+def parts(lock: Lock) -> dict[str, str]:
+    return composed.parts(plans.plan(lock, {"rootfs/a": "1"}))
+
+
+def before(lock: Lock, *, proven: int = 0, reports: bool = True, **changes: object) -> Before:
+    """An image of that lock, proven so many days ago; `changes`: of its record."""
+    row = {
+        "tag": f"pytorch:{TAG}", "key": "a" * 64, "created": "20260102", "image": DIGEST, "lock": lock.digest, "base": "b",
+        "torch": "2.4.1", "cuda": "12.1", "python": "3.11", "system": {"openssl": "3.0.1", "tini": "1"}, "built": {},
+        "packages": {package.name: package.version for package in lock.packages}, "parts": parts(lock),
+    }  # fmt: skip
+    time = (NOW - timedelta(days=proven)).isoformat()
+    checks = (Check("a", "static", "PASS"), Check("b", "cpu", "PASS"))
+    found = (Report(DIGEST, checks, 1.0, time=time),) if reports else ()
+    return Before(PLACE, TAG, DIGEST, MadeFrom(Record(**{**row, **changes}), lock), found)  # type: ignore[arg-type]
+
+
+def told(there: Before, lock: Lock, around: Outside = Outside(), within: str = "") -> list[str]:
+    return [str(reason) for reason in reasons(there, lock, parts(lock), around, within, NOW)]
+
+
+def test_nothing_to_do(lock: Lock) -> None:
+    calm = Outside(offered={"bookworm": {"openssl": Offered("3.0.1", True), "other": Offered("9", True)}})
+    assert told(before(lock, proven=100), lock, calm) == []
+    assert told(before(lock, proven=6), lock, calm, "7d") == []
+
+
+def test_each_reason_is_told(lock: Lock) -> None:
+    assert told(Before(PLACE, TAG), lock) == ["new: there is no such image yet"]
+    assert told(Before(PLACE, TAG, DIGEST), lock) == ["record: nothing says what the image there was made from"]
+    moved = Outside(offered={"bookworm": {"openssl": Offered("3.0.2", True), "tini": Offered("2", False)}})
+    assert told(before(lock), lock, moved) == ["security: openssl 3.0.1 -> 3.0.2", "system: tini 1 -> 2"]
+    old = before(lock, packages={"six": "1.16.0", "torch": "2.4.1"}, parts={**parts(lock), "wheel": "x", "files": "y"})
+    assert told(old, lock) == ["packages: six 1.16.0 -> 1.17.0"]
+    assert told(before(lock, parts={**parts(lock), "config": "x"}), lock) == [
+        "plan: its environment, labels or features"
+    ]
+    assert told(before(lock, parts={**parts(lock), "layers": "0"}), lock) == [
+        "plan: imagekit makes layers in another way"
+    ]
+    assert len(told(before(lock, parts={}), lock)) == len(parts(lock)) - 1, "files go with wheels"
+    assert told(before(lock, reports=False), lock) == ["proof: there is no proof of the whole image"]
+    assert told(before(lock, proven=8), lock, within="7d") == [
+        "proof: static: proven on 2026-11-14, and 7d is the most"
+    ]
+
+
+def test_a_file_that_is_gone_is_a_reason_when_something_else_takes_its_place(lock: Lock) -> None:
+    def page(file: str, yanked: bool) -> Outside:
+        return Outside(files={("pypi", "", "six"): {file: yanked}})
+
+    old = samples.lock().model_copy(update={"packages": (samples.package("six", "1.16.0"), *lock.packages[1:])})
+    there = before(old)
+    (gone, _) = told(there, lock, page("six-1.17.0-py3-none-any.whl", False))
+    assert gone == "gone: six was gone from its index"
+    (gone, _) = told(there, lock, page("six-1.16.0-py3-none-any.whl", True))
+    assert gone == "gone: six was yanked"
+    assert told(before(lock), lock, page("six-1.17.0-py3-none-any.whl", True)) == [], "there is no other"
+    assert page("six-1.17.0-py3-none-any.whl", True).gone(lock) == {"six": "yanked"}
+    assert Outside().gone(lock) == {}, "an index that does not answer has lost nothing"
+
+
+def test_what_apt_says_it_would_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = """I: running apt-get update...
+Inst libc6 (2.36-9+deb12u14 Debian:12.15/oldstable [amd64]) []
+Inst perl-base [5.36.0-6] (5.36.0-7+deb12u3 Debian:12.15/oldstable, Debian-Security:12/oldstable-security [amd64])
+Conf perl-base (5.36.0-7+deb12u3 Debian:12.15/oldstable [amd64])
+"""
+    monkeypatch.setattr(bootstrap, "_run", lambda *_: said)
+    assert bootstrap.offered("bookworm", ["perl"], the_site(None)) == {
+        "libc6": Offered("2.36-9+deb12u14", False), "perl-base": Offered("5.36.0-7+deb12u3", True),
+    }  # fmt: skip
+    monkeypatch.setattr(bootstrap, "_run", lambda *_: "")
+    with pytest.raises(Surroundings, match="does not tell"):
+        bootstrap.offered("bookworm", ["perl"], the_site(None))
+
+
+def test_what_does_not_answer_is_said_once(lock: Lock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*_: object) -> dict[str, Offered]:
+        raise Surroundings("it is night there")
+
+    monkeypatch.setattr(bootstrap, "offered", down)
+    monkeypatch.setattr(outside, "_files", down)
+    found = outside.look([lock, lock], the_site(None))
+    assert found.unknown == ("it is night there: bookworm, six of pypi, torch of pypi",) and not found.offered
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("nightly: {promot: [prod]}", "nightly.promot: unknown key; did you mean promote?"),
+    ("nightly: {proven_within: 7}", "nightly.proven_within"),
+    ("nightly: {notify: 'https://chat.example/x'}", "env:NAME; the address itself is never written"),
+    ("nightly: {bench: {max_regression: 10%}}", "nightly.bench: a container measures: `engine: true`"),
+    ("nightly: {engine: true, bench: {max_regression: lots}}", "is not a part, as 10%"),
+    ("nightly: {keep: 0}", "nightly.keep: Input should be greater than or equal to 1"),
+])  # fmt: skip
+def test_a_section_that_cannot_be_used(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "pipeline.yaml").write_text(f"matrix: {{profile: [tiny]}}\n{text}\n")
+    with pytest.raises(UsageError) as caught:
+        document.read(tmp_path / "pipeline.yaml")
+    assert said in str(caught.value) and "pipeline.yaml:2" in str(caught.value)
+
+
+# --- the folder of the nights
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[State]:
+    with state.held(tmp_path / "nights", False, lambda *_: None) as made:
+        yield made
+
+
+def test_a_night_that_was_broken_off_is_gone_on_with(own: State) -> None:
+    night = own.begin("p", "1", NOW)
+    own.note(Cell(tag="a", state="good", did="built"))
+    with (own.folder / "journal.jsonl").open("ab") as file:
+        file.write(b'{"tag": "b", "sta')
+    again = own.begin("p", "1", NOW + timedelta(hours=3))
+    assert again.number == night.number == 1 and [cell.tag for cell in again.cells] == ["a"]
+    own.end(again)
+    assert own.begin("p", "1", NOW).number == 2, "whatever the clock says"
+
+
+@pytest.mark.parametrize("other", [("p2", "1", 0), ("p", "2", 0), ("p", "1", 30), ("p", "1", -30)])
+def test_another_pipeline_begins_a_night_of_its_own(own: State, other: tuple[str, str, int]) -> None:
+    own.begin("p", "1", NOW)
+    own.note(Cell(tag="a", state="good"))
+    new = own.begin(other[0], other[1], NOW + timedelta(hours=other[2]))
+    assert new.number == 2 and not new.cells
+    assert [cell.tag for night in own.nights() for cell in night.cells] == ["a"], "what was done stays on record"
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00\xff", b"{}\n", b'{"number": "x"}\n', b"[" * 100_000])
+def test_a_damaged_journal_is_no_end(own: State, damage: bytes) -> None:
+    (own.folder / "journal.jsonl").write_bytes(damage)
+    (own.folder / "nights").mkdir()
+    (own.folder / "nights/000007-20261101T020000Z.json").write_bytes(damage)
+    assert own.begin("p", "1", NOW).number == 8 and own.nights() == []
+
+
+def test_two_at_once(own: State) -> None:
+    taken = pytest.raises(Surroundings, match=r"another nightly is at it: pid \d+ on \S+, for 0:0")
+    with taken as caught, state.held(own.folder, False, lambda *_: None):
+        pass
+    assert "--wait" in caught.value.hint
+    (own.folder / "lock").write_text("")
+    with pytest.raises(Surroundings, match="nobody says who"), state.held(own.folder, False, lambda *_: None):
+        pass
+
+
+def test_the_lock_is_free_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        with state.held(tmp_path, False, lambda *_: None):
+            pass
+
+
+# --- who is told, and the page
+
+
+def night(number: int, *cells: Cell) -> Night:
+    started = (NOW + timedelta(days=number)).isoformat(timespec="seconds")
+    return Night(number=number, started=started, ended=started, version="1", cells=cells)
+
+
+GOOD = Cell(tag="pytorch:a", state="good", did="built", reference=f"{PLACE}@{DIGEST}", size=2_500_000_000, seconds=61,
+            reasons=("security: openssl 3.0.1 -> 3.0.2",), changes=("openssl 3.0.1 -> 3.0.2",), proof="static 26",
+            promoted={"prod": "moved"}, log="nights/000001/a.log", figures={"resnet18/cpu": 12.5})  # fmt: skip
+BAD = Cell(
+    tag="pytorch:<b>", state="bad", why=("the image is not proven", "FAIL  imports"), code=5, log="nights/1/b.log"
+)
+NOT = Cell(tag="c --torch 9", state="impossible", why=("no torch 9",))
+
+
+def test_only_what_changed_is_told() -> None:
+    first = notify.changes(None, night(1, GOOD, BAD, NOT))
+    assert [(row["tag"], row["state"], row["was"]) for row in first] == [
+        ("pytorch:a", "good", ""), ("pytorch:<b>", "bad", ""), ("c --torch 9", "impossible", ""),
+    ]  # fmt: skip
+    quiet = GOOD.model_copy(update={"did": "nothing", "reasons": ()})
+    assert notify.changes(night(1, GOOD, BAD), night(2, quiet, BAD)) == []
+    mended = BAD.model_copy(update={"state": "good", "why": ()})
+    assert [row["was"] for row in notify.changes(night(1, GOOD, BAD), night(2, quiet, mended))] == ["bad"]
+    assert [row["state"] for row in notify.changes(night(1, GOOD, BAD), night(2, BAD))] == ["gone"]
+
+
+def test_a_webhook_gets_one_post_and_nobody_sees_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    came: list[dict[str, object]] = []
+
+    class Answer:
+        ok, status_code = True, 200
+
+    def post(_: object, address: str, **options: object) -> Answer:
+        came.append({"address": address, **options})
+        return Answer()
+
+    monkeypatch.setattr("requests.Session.post", post)
+    rows = notify.changes(None, night(1, GOOD, BAD))
+    assert "has no address" in notify.send("env:HOOK", night(1, GOOD), rows, the_site(None))
+    monkeypatch.setenv("HOOK", "https://chat.example/secret-token")
+    assert notify.send("env:HOOK", night(1, GOOD), rows, the_site(None)) == ""
+    assert came[0]["address"] == "https://chat.example/secret-token" and came[0]["allow_redirects"] is False
+    sent = json.dumps(came[0]["json"])
+    assert "imagekit nightly: 2 changed, bad: pytorch:<b>" in sent and "secret-token" not in sent
+    Answer.ok, Answer.status_code = False, 500
+    assert notify.send("env:HOOK", night(1, GOOD), rows, the_site(None)) == "the webhook of HOOK answers 500"
+    monkeypatch.setenv("HOOK", "http://127.0.0.1:1/secret-token")
+    monkeypatch.undo()
+    monkeypatch.setenv("HOOK", "http://127.0.0.1:1/secret-token")
+    said = notify.send("env:HOOK", night(1, GOOD), rows, the_site(None))
+    assert said == "the webhook of HOOK does not answer (ConnectionError)"
+
+
+def test_the_page_has_what_is_and_what_was() -> None:
+    quiet = GOOD.model_copy(update={"did": "nothing", "reasons": (), "changes": (), "log": ""})
+    text = page.html([night(1, GOOD, NOT), night(2, quiet, BAD, NOT)])
+    assert "bad: pytorch:&lt;b&gt;" in text and "<b>" not in text.partition("<body>")[2].replace("<b style", "")
+    for part in (
+        "cannot be had", "security: openssl 3.0.1 -&gt; 3.0.2", "2.5 GB", "prod: moved", "resnet18/cpu", "no torch 9",
+        '<a href="nights/000001/a.log">', "FAIL  imports", "2026-11-24 02:00 UTC",
+    ):  # fmt: skip
+        assert part in text, part
+    assert "1 of 2 nights had nothing to do" not in text
+    assert "1 of 2 nights had nothing to do" in page.html([night(1, GOOD), night(2, quiet)])
+
+
+def test_reasons_are_texts() -> None:
+    assert str(Reason("new", "x")) == "new: x"
