@@ -48,7 +48,7 @@ def server(
     host: str = "127.0.0.1",
     login: str = "",
 ) -> Iterator[str]:
-    """A web server on this machine that answers every GET and HEAD by `answer(path)`; its URL.
+    """A web server on this machine that answers every GET, HEAD and POST by `answer(path)`; its URL.
 
     `login`: user:password that it asks for; the URL does not have it.
     """
@@ -65,10 +65,14 @@ def server(
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if self.command == "GET":
+            if self.command != "HEAD":
                 self.wfile.write(body)
 
         do_HEAD = do_GET
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             pass

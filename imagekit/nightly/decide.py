@@ -58,7 +58,9 @@ def decide(cells: Sequence[Judged], night: Night, site: Site, now: datetime) -> 
         begun = list(threads.map(lambda one: _begun(one, site), begun))
         outside = look([lock for one in begun if (lock := _known(one))], site)
         done = list(threads.map(lambda one: _decided(one, outside, night, site, now), begun))
-    return done, outside.unknown
+    stood_on = {one.lock.resolution.base.name for one in done if one.lock and outside.base(one.lock)}
+    unseen = [f"{name} is another image now, and no engine here can say what it has" for name in sorted(stood_on)]
+    return done, (*outside.unknown, *unseen)
 
 
 def _begun(one: Decision, site: Site) -> Decision:

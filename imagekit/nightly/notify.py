@@ -22,10 +22,15 @@ def changes(last: Night | None, now: Night) -> list[dict[str, Any]]:
     found = []
     for cell in now.cells:
         old = before.pop(cell.tag, None)
-        other = old is None or (old.state, old.reference, old.promoted) != (cell.state, cell.reference, cell.promoted)
-        if other:
+        if old is None or _news(old) != _news(cell):
             found.append(_row(cell, old.state if old else ""))
     return found + [{**_row(old, old.state), "state": "gone"} for old in before.values()]
+
+
+def _news(cell: Cell) -> tuple[object, ...]:
+    """What is worth a word when it is another one than last night. An image that went somewhere is there the next."""
+    where = {to: "there" if what == "moved" else what for to, what in cell.promoted.items()}
+    return cell.state, cell.reference, where
 
 
 def _row(cell: Cell, was: str) -> dict[str, Any]:

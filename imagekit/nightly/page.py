@@ -13,9 +13,9 @@ SHOWN = 30
 
 MOODS = {"good": "good", "bad": "bad", "impossible": "dim"}
 
-MATRIX = {"image": "", "state": "outcome", "this night": "text", "size": "number", "proven": "text", "promoted": "text"}
+MATRIX = {"image": "", "state": "outcome", "this night": "text", "size": "number", "proven": "", "promoted": ""}
 
-CHANGES = {"night": "", "image": "text", "state": "outcome", "why and what": "text", "took": "number"}
+CHANGES = {"image": "", "night": "", "state": "outcome", "why and what": "text", "took": "number"}
 
 
 def html(nights: Sequence[Night]) -> str:
@@ -31,7 +31,7 @@ def html(nights: Sequence[Night]) -> str:
             mood="bad" if bad else "good",
             facts=(
                 ("night", f"{last.number}, {_when(last)}"),
-                ("took", amounts.clock(sum(cell.seconds for cell in last.cells))),
+                ("work", amounts.clock(sum(cell.seconds for cell in last.cells))),
                 ("could not be asked", "; ".join(last.unknown) or "nothing"),
                 ("imagekit", last.version),
             ),
@@ -52,7 +52,8 @@ def _matrix(night: Night) -> Table:
     rows = []
     for cell in night.cells:
         where = "; ".join(f"{to}: {what}" for to, what in cell.promoted.items())
-        said = cell.did if cell.did != "nothing" else ("as it was" if cell.state == "good" else "")
+        what = cell.did if cell.did != "nothing" else "as it was" if cell.state == "good" else "not made"
+        said = ": ".join(filter(None, ["" if cell.state == "impossible" else what, "; ".join(cell.reasons)]))
         size = amounts.size(cell.size) if cell.size else ""
         word = "cannot be had" if cell.state == "impossible" else cell.state
         rows.append(Row((cell.tag, word, said, size, cell.proof, where), MOODS[cell.state], _more(cell), _links(cell)))
@@ -72,15 +73,16 @@ def _links(cell: Cell) -> tuple[tuple[str, str], ...]:
 
 
 def _changes(nights: Sequence[Night]) -> Table:
-    """Cells that were made, proven again or failed, newest night first."""
+    """Images that were made, proven again or failed, newest night first."""
     rows = []
     for night in list(nights)[::-1][:SHOWN]:
         for cell in night.cells:
             if cell.did != "nothing" or cell.state == "bad":
                 what = "; ".join(cell.why[:1] or cell.reasons)
                 took = amounts.clock(cell.seconds) if cell.seconds else ""
-                row = (_when(night), cell.tag, cell.did if cell.state == "good" else "bad", what, took)
-                rows.append(Row(row, MOODS[cell.state], _more(cell), _links(cell)))
+                row = (cell.tag, _when(night), cell.did if cell.state == "good" else "bad", what, took)
+                more = _more(cell) if night is not nights[-1] else ()  # those are above
+                rows.append(Row(row, MOODS[cell.state], more, _links(cell) if more else ()))
     quiet = sum(all(cell.did == "nothing" and cell.state != "bad" for cell in night.cells) for night in nights)
     note = f"{quiet} of {len(nights)} nights had nothing to do." if quiet else ""
     return Table("What changed and why", tuple(CHANGES), tuple(rows), note=note, kinds=CHANGES)

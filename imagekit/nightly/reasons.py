@@ -56,13 +56,22 @@ def reasons(
     left = [f"{name} was {how}" for name, how in gone.items() if any(line.startswith(f"{name} ") for line in moved)]
     found += [Reason("gone", some(left))] if left else []
     found += [Reason("packages", some(moved))] if moved else []
-    differ = [name for name in parts if old.parts.get(name) != parts[name]]
-    # what is installed is told already, and a lock is a file of its image
-    told = {"wheel", "files"} if moved else {"files"} if "wheel" in differ else set[str]()
-    found += [Reason("plan", PARTS.get(name, name)) for name in differ if name not in told]
-    if base := outside.base(lock):
+    found += _plan(old, lock, parts, bool(moved))
+    base = outside.base(before.made.lock) if before.made.lock else ""
+    if base and base == lock.resolution.base.digest:
         found.append(Reason("base", f"{lock.resolution.base.name} is {base[:19]} now"))
     return found + _proof(before, proven_within, now)
+
+
+def _plan(old: record.Record, lock: Lock, parts: Mapping[str, str], moved: bool) -> list[Reason]:
+    """`moved`: whether other versions are installed, which is told already."""
+    differ = [name for name in parts if old.parts.get(name) != parts[name]]
+    # the lock is a file of its image, and goes with whatever it says
+    told = [name for name in differ if name != "files" and not (name == "wheel" and moved)]
+    if differ == ["files"]:
+        text = PARTS["files"] if old.lock == lock.digest else "what is asked for, with the same packages"
+        return [Reason("plan", text)]
+    return [Reason("plan", PARTS.get(name, name)) for name in told]
 
 
 def _system(outside: Outside, lock: Lock, system: Mapping[str, str]) -> list[Reason]:

@@ -20,6 +20,8 @@ import pytest
 from imagekit.bench import compare
 from imagekit.bench import page as bench_page
 from imagekit.bench.measured import Bench, Measured, Metric
+from imagekit.nightly import page as nights_page
+from imagekit.nightly.state import Cell, Night
 from imagekit.proof.page import of_test
 from imagekit.report import Check, Report
 
@@ -146,7 +148,26 @@ def bench() -> str:
     return bench_page.html(now, before, compare.changes(before, now, 0.1))
 
 
-PAGES = pytest.mark.parametrize("page", [proof(), bench()], ids=["proof", "bench"])
+def nights() -> str:
+    def night(number: int, *cells: Cell) -> Night:
+        started = f"2026-11-{number:02}T02:00:00+00:00"
+        return Night(number=number, started=started, version="1", cells=cells, unknown=(f"the index {EVIL} is down",))
+
+    image = f"registry.example.com/{'team' * 20}/pytorch@sha256:{'9a' * 32}"
+    good = Cell(tag="pytorch:2.4.1-cuda12.1-video-llm", state="good", reference=image, size=3_100_000_000, proof="static 26, cpu 14",
+                promoted={"prod": "there"})  # fmt: skip
+    made = {"did": "built", "seconds": 61, "reasons": ("security: openssl 3.0.1 -> 3.0.2",), "log": "nights/000018/a.log",
+            "changes": ("openssl 3.0.1 -> 3.0.2", f"{'x' * 200} 1 -> 2"), "figures": {"resnet18/cpu": 12.5}}  # fmt: skip
+    bad = Cell(
+        tag=f"pytorch:2.9.1-{'x' * 100}", state="bad", why=("the image is not proven", f"FAIL {LONG} {EVIL}"), code=5
+    )
+    no = Cell(tag="vision --torch 2.9.1 --cuda 11.8", state="impossible", why=(EVIL,))
+    return nights_page.html(
+        [night(18, good.model_copy(update=made), no), night(19, good, no), night(20, good, bad, no)]
+    )
+
+
+PAGES = pytest.mark.parametrize("page", [proof(), bench(), nights()], ids=["proof", "bench", "nights"])
 
 
 @PAGES
@@ -168,7 +189,9 @@ def test_a_page_is_one_file(page: str, look: Look) -> None:
     assert (seen["resources"], seen["images"], seen["scripts"]) == ([], 0, 1)
     tags = re.findall(r"<[^>]*>", page)
     assert not [
-        tag for tag in tags if re.search(r"""\s(src|href=(?!"#))""", tag) or tag.startswith(("<link", "<script"))
+        tag
+        for tag in tags
+        if re.search(r"""\s(src|href=(?!"(#|nights/)))""", tag) or tag.startswith(("<link", "<script"))
     ]
 
 
@@ -249,3 +272,17 @@ def test_bars_are_as_long_as_their_figures(width: int, look: Look) -> None:
     assert [bar["whisker"] is not None for bar in seen["bars"]] == [True] * 5 + [False]
     assert [bar["label"] for bar in seen["bars"] if bar["hatched"]] == ["decord"]
     assert [bar["hollow"] and not bar["hatched"] for bar in seen["bars"]] == [False, True, False, True, False, False]
+
+
+def test_nights_say_what_is_bad_and_what_changed(look: Look) -> None:
+    seen = look(nights())
+    assert seen["verdict"].startswith("bad: pytorch:2.9.1-xxx")
+    rows = seen["sections"]
+    assert [row[1] for row in rows["Images"]] == ["good", "bad", "cannot be had"]
+    assert [row[2:4] for row in rows["What changed and why"]] == [
+        ["bad", "the image is not proven"], ["built", "security: openssl 3.0.1 -> 3.0.2"],
+    ]  # fmt: skip
+    assert [(bar["label"], bar["value"]) for bar in seen["bars"]] == [
+        ("2026-11-18 02:00 UTC", "3.1 GB"), ("2026-11-18 02:00 UTC", "1:01"), ("2026-11-18 02:00 UTC", "12.5"),
+    ]  # fmt: skip
+    assert any("FAIL" in text for text in seen["shown"]), "what is bad is open"
