@@ -7,10 +7,14 @@ BIN := $(VENV)/bin
 export RES_OPTIONS ?= timeout:1 attempts:5
 export PATH := $(CURDIR)/$(BIN):/opt/imagekit-engine/usr/bin:$(PATH)
 
-.PHONY: demo test unit integration image acceptance soak lint golden system system-test engine bench clean
+.PHONY: demo nightly-demo test unit integration image acceptance soak lint golden system system-test engine bench clean
 
 demo: $(VENV)/ready system engine
 	imagekit build video-llm
+
+# six real images in three nights, with a registry of its own; 30 GB of disk, and no engine
+nightly-demo: $(VENV)/dev need-mmdebstrap need-openssl $(VENV)/bin/docker-registry
+	$(BIN)/python scripts/nightly-demo
 
 test: $(VENV)/dev system-test engine lint
 	IMAGEKIT_REQUIRE_ENGINE=1 python -m pytest tests -m "not acceptance"
