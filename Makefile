@@ -54,7 +54,7 @@ engine: system
 system: need-mmdebstrap
 # for the tests: busybox is a stand-in for a distribution without glibc, gpg signs an archive, chromium opens the pages,
 # skopeo and umoci read images
-system-test: need-mmdebstrap need-newuidmap need-busybox need-gpg need-openssl need-ssh need-chromium need-skopeo need-umoci $(VENV)/bin/docker-registry
+system-test: need-mmdebstrap need-newuidmap need-busybox need-gpg need-openssl need-ssh need-chromium need-skopeo need-umoci $(VENV)/bin/docker-registry $(VENV)/bin/cosign
 need-%:
 	@command -v $* >/dev/null || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "error: $* is missing; as root: apt-get install $(or $(package-$*),$*)" >&2; exit 4; }; \
@@ -70,6 +70,11 @@ $(VENV)/bin/docker-registry: $(VENV)/dev
 	  get="apt-get -qq -o APT::Sandbox::User=root download docker-registry" && \
 	  { $$get 2>/dev/null || { apt-get update -qq && $$get; }; } && \
 	  dpkg-deb -x docker-registry_*.deb . && install usr/bin/docker-registry $$here/$@
+
+# Debian 13 is the first to have it; its program runs on Debian 12 as well
+$(VENV)/bin/cosign: $(VENV)/dev need-mmdebstrap
+	@if command -v cosign >/dev/null; then ln -sf "$$(command -v cosign)" $@; else \
+	  mmdebstrap --quiet --variant=extract --include=cosign trixie - 2>/dev/null | tar x --strip-components=3 -C $(BIN) ./usr/bin/cosign && touch $@; fi
 
 $(VENV)/bin/python:
 	scripts/venv $(VENV)

@@ -29,10 +29,14 @@ HOOKS = (
     # not /tmp: mmdebstrap has its configuration of apt there until its end, and apt would take that of this machine
     'rm -rf "$1"/var/log/* "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/*',
     'mkdir -p "$1/var/cache/apt/archives/partial" "$1/var/lib/apt/lists/partial"',
-    'rm -rf "$1"/usr/share/doc/* "$1"/usr/share/man/* "$1"/usr/share/locale/* "$1"/usr/share/info/*',
+    'rm -rf "$1"/usr/share/man/* "$1"/usr/share/locale/* "$1"/usr/share/info/*',
+    # whoever gives a package away gives its licence with it
+    'find "$1/usr/share/doc" -mindepth 2 ! -type d ! -name copyright -delete',
+    'find "$1/usr/share/doc" -mindepth 1 -type d -empty -delete',
     # a layer that is half written when the power fails is thrown away: dpkg need not wait for the disk
     'echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"',
     "printf 'path-exclude=/usr/share/%s/*\\n' doc man locale info >\"$1/etc/dpkg/dpkg.cfg.d/imagekit\"",
+    'echo "path-include=/usr/share/doc/*/copyright" >>"$1/etc/dpkg/dpkg.cfg.d/imagekit"',
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -9,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from imagekit import amounts, caches, compose, files, gathered, papers, pipeline, record, scope, tag, without_engine
+from imagekit import amounts, caches, compose, files, gathered, pipeline, record, scope, tag, without_engine
 from imagekit import report as reports
 from imagekit.compose import Wheel, system
 from imagekit.compose.outputs import Output, Outputs
@@ -21,11 +22,15 @@ from imagekit.oci.archive import content, members
 from imagekit.oci.image import Image
 from imagekit.oci.kept import Kept, kept
 from imagekit.oci.layer import FORMAT
+from imagekit.oci.reference import Reference
+from imagekit.oci.registry import Repository
 from imagekit.plan import Plan
 from imagekit.profile import Profile
 from imagekit.proof import evidence, runner
 from imagekit.record import Record
 from imagekit.site import Site
+from imagekit.supply import beside, contents
+from imagekit.supply.contents import Licenses
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,17 @@ def build(
         elif known:
             say("prove", f"the very same image was proven on {known}; --fresh proves it again")
         new = new.model_copy(update={"proven": known or (pipeline.today() if report else "")})
-        reference = places.write(image, names, [papers.made_from(new, lock)])
+        reference = places.write(image, names, functools.partial(_beside, image, lock, new, base, rows, site, say))
         record.save(new)
     return Done(image, reference, names, new, report, time.monotonic() - started)
+
+
+def _beside(
+    image: Image, lock: Lock, new: Record, base: System, rows: list[Wheel], site: Site, say: Say, place: Reference,
+    there: Repository,
+) -> None:  # fmt: skip
+    licenses = Licenses(contents.of_wheels(rows, kept()), contents.of_layers(base.layers, kept()))
+    beside.attach(place, there, image.digest, (lock, new), licenses, site, say)
 
 
 def _told(found: list[Wheel], python: str, shelf: Kept) -> tag.Found:

@@ -14,12 +14,12 @@ from typing import Any
 from imagekit import amounts, contract, record
 from imagekit.compat import facts
 from imagekit.errors import UsageError
+from imagekit.papers import LOCK
 from imagekit.plan import GROUPS
 
 COMPOSED = "imagekit: "
 """How the history of a composed image begins its lines."""
 
-LOCK = "/opt/imagekit/lock.json"
 RECORDS = "/opt/imagekit/record"
 
 

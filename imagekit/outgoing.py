@@ -21,6 +21,8 @@ from imagekit.publish import Done
 from imagekit.remote import Remote
 from imagekit.report import failing
 from imagekit.site import Site
+from imagekit.supply import beside, contents
+from imagekit.supply.contents import Licenses
 from imagekit.tag import Names
 
 
@@ -40,13 +42,13 @@ def send(name: str, to: str, site: Site, say: Say) -> Done:
         engine = Engine()
         image = engine.image(engine.known_as(name)) or {}
     names, proofs = _names(image, name, site), _proofs(str(image["Id"]), name)
-    made = [papers.made_from(one, None) for one in record.of_image(str(image["Id"]))[-1:]]
     place = _place(to, names, site)
     there = remote.repository(place, site)
     digest = _from_layout(away, there, say) if away else _from_engine(engine, image, there, place, names, say)
-    word = publish.told(there, digest, proofs, made)
+    word = publish.told(there, digest, proofs)
     if word:
         say("", word)
+    _beside(away or engine, image, place, there, digest, site, say)
     settled = publish.settle(there, digest, names, datetime.now(timezone.utc))
     publish.say(place, settled.outcomes, say)
     return Done(f"{place}@{settled.digest}", settled.outcomes)
@@ -83,6 +85,24 @@ def _from_engine(
     )
     say("push", f"by the engine, {place}@{digest[:19]}")
     return digest
+
+
+def _beside(
+    source: Any, image: Mapping[str, Any], place: Reference, there: Repository, digest: str, site: Site, say: Say
+) -> None:
+    """What it was made from, as far as this machine has built it or the image tells."""
+    name = str(image["Id"])
+    ours = record.of_image(name)
+    label = str(((image.get("Config") or {}).get("Labels") or {}).get("io.imagekit.lock", ""))
+    lock = papers.lock_in(source.files(name, [papers.LOCK]).get(papers.LOCK, b""), label)
+    if not ours or lock is None:
+        return
+    if isinstance(source, Remote):
+        licenses = Licenses(contents.of_lock(lock, kept()))
+    else:
+        asked = source.run(name, ["/usr/bin/python3", "-I", "-c", contents.SCRIPT], entrypoint=[], timeout=120)
+        licenses = contents.told(asked.stdout)
+    beside.attach(place, there, digest, (lock, ours[-1]), licenses, site, say)
 
 
 def _names(image: Mapping[str, Any], name: str, site: Site) -> Names:

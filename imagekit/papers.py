@@ -12,13 +12,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imagekit.lock.model import Lock
+from imagekit.lock.model import Lock, Package
 from imagekit.oci import referrers
 from imagekit.oci.answers import Refused
 from imagekit.oci.referrers import Paper
 from imagekit.oci.registry import Repository
 from imagekit.proof import attached
 from imagekit.record import Record
+
+LOCK = "/opt/imagekit/lock.json"
+"""Where an image has its lock."""
 
 KIND = "application/vnd.imagekit.record.v1+json"
 
@@ -58,6 +61,17 @@ def of(there: Repository, name: str) -> MadeFrom | None:
         if record.image in (digest, config):
             return MadeFrom(record, lock)
     return None
+
+
+def lock_in(content: bytes, label: str) -> Lock | None:
+    """The lock that an image carries under LOCK; None where it is not the one of its label."""
+    try:
+        raw = json.loads(content)
+        rows = [{key: row[key] for key in Package.model_fields if key in row} for row in raw["packages"]]
+        lock = Lock(**{key: raw[key] for key in Lock.model_fields if key in raw} | {"packages": rows})
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return None
+    return lock if f"sha256:{lock.digest}" == label else None
 
 
 def _lock(row: Mapping[str, Any] | None, record: Record) -> Lock | None:

@@ -6,6 +6,7 @@ and a manifest are all that is sent.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -14,23 +15,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from imagekit import amounts, caches, composed, inspection, papers, pipeline, record, tag
+from imagekit import amounts, caches, composed, papers, pipeline, record, tag
 from imagekit.compose import system
 from imagekit.compose.outputs import Output, Outputs
+from imagekit.compose.system import System
 from imagekit.errors import UsageError
-from imagekit.lock.model import Lock, Package
+from imagekit.lock.model import Lock
 from imagekit.locking import Say
 from imagekit.oci import reference as references
 from imagekit.oci.image import Image, restacked
 from imagekit.oci.kept import kept
+from imagekit.oci.reference import Reference
 from imagekit.oci.registry import Repository
 from imagekit.proof import runner
 from imagekit.pulled import pulled
+from imagekit.record import Record
 from imagekit.remote import LAYOUT, Remote, in_layout
 from imagekit.report import Report
 from imagekit.site import Site
+from imagekit.supply import beside, contents
+from imagekit.supply.contents import Licenses
 
 BOTTOM = re.compile(r"imagekit: \w+, \d+ distribution packages")
 """The history's line of the system of a composed image (compose.system)."""
@@ -105,7 +109,7 @@ def rebase(
         if not prove:
             say("prove", "not run (--no-test)")
         with Outputs(wanted or [_same_place(remote)], site, shelf.folder, say) as places:
-            reference = places.write(image, names, [papers.made_from(entry, lock)])
+            reference = places.write(image, names, functools.partial(_beside, image, lock, entry, new, site, say))
         record.save(entry.model_copy(update={"proven": pipeline.today() if report else ""}))
     return Done(image, reference, changed, (*names.moving, names.immutable), drift, report, time.monotonic() - started)
 
@@ -114,14 +118,9 @@ def lock_of(remote: Remote) -> Lock:
     """The lock that an image carries, compared with its label. Raises UsageError for an image without one."""
     config = remote.image(remote.name).get("Config") or {}
     told = (config.get("Labels") or {}).get("io.imagekit.lock", "")
-    try:
-        raw = json.loads(remote.files("", [inspection.LOCK])[inspection.LOCK])
-        rows = [{key: row[key] for key in Package.model_fields if key in row} for row in raw["packages"]]
-        lock = Lock(**{key: raw[key] for key in Lock.model_fields if key in raw} | {"packages": rows})
-        if f"sha256:{lock.digest}" == told:
-            return lock
-    except (KeyError, ValueError, TypeError, ValidationError):
-        pass
+    lock = papers.lock_in(remote.files("", [papers.LOCK]).get(papers.LOCK, b""), told)
+    if lock:
+        return lock
     raise UsageError(f"{remote.told} has no lock that this imagekit can read", hint="imagekit build makes it anew")
 
 
@@ -137,6 +136,14 @@ def _is_there(remote: Remote, output: Output) -> bool:
     if output.kind != "registry" or remote.told.startswith(LAYOUT):
         return False
     return references.parse(output.place).place == _same_place(remote).place
+
+
+def _beside(
+    image: Image, lock: Lock, entry: Record, new: System, site: Site, say: Say, place: Reference, there: Repository
+) -> None:
+    """As of an image that was composed: of wheels that this machine has, the licences too."""
+    licenses = Licenses(contents.of_lock(lock, kept()), contents.of_layers(new.layers, kept()))
+    beside.attach(place, there, image.digest, (lock, entry), licenses, site, say)
 
 
 def _parts(old: Image, remote: Remote) -> dict[str, str]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from imagekit import publish, remote, tag
 from imagekit.errors import Surroundings, UsageError
+from imagekit.oci import cosign, referrers
 from imagekit.oci import reference as references
-from imagekit.oci import referrers
 from imagekit.oci.answers import Refused
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry import Repository
@@ -57,8 +57,9 @@ def remove(there: Repository, one: Old) -> None:
     """An image with all that is attached to it. Raises Surroundings; then it may be there without some of that."""
     try:
         attached = [row.digest for row in referrers.all_of(there, one.digest)]
+        signed = [there.digest_of(cosign.tag_of(digest)) for digest in (*attached, one.digest)]
         listed = there.digest_of(one.digest.replace(":", "-"))
-        for digest in dict.fromkeys([*attached, *([listed] if listed else []), one.digest]):
+        for digest in dict.fromkeys([*filter(None, signed), *attached, *([listed] if listed else []), one.digest]):
             there.delete(digest)
     except Refused as error:
         if error.status in (405, 501):

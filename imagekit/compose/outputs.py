@@ -16,7 +16,7 @@ from imagekit.oci import reference as references
 from imagekit.oci.image import Image, Stacked
 from imagekit.oci.places import Places
 from imagekit.oci.reference import Reference
-from imagekit.oci.referrers import Paper
+from imagekit.oci.registry import Repository
 from imagekit.oci.sending import Sending
 from imagekit.proof import evidence
 from imagekit.report import failing
@@ -25,6 +25,9 @@ from imagekit.tag import Names
 
 KINDS = ("oci", "archive", "engine", "registry")
 
+
+Beside = Callable[[Reference, Repository], None]
+"""Attaches what goes with an image to one that is in a repository, before it gets names there."""
 
 HINT = "oci:DIR, archive:FILE, engine, or registry:HOST/REPOSITORY"
 
@@ -78,11 +81,11 @@ class Outputs:
         for sending in self._sending.values():
             sending.layer(one)
 
-    def write(self, image: Image, names: Names, papers: Sequence[Paper] = ()) -> str:
+    def write(self, image: Image, names: Names, beside: Beside = lambda *_: None) -> str:
         """The image, wherever it is wanted; how docker, skopeo and the verbs of imagekit name it.
 
         HOST/REPOSITORY@DIGEST where it is in a registry, else its id in an engine, oci:DIR:TAG, or a file.
-        `papers`: what goes with it into a registry.
+        `beside`: what goes with it into a registry.
         """
         tags = [*names.moving, names.immutable]
         called: dict[str, str] = {}
@@ -97,7 +100,7 @@ class Outputs:
                 called.setdefault("archive", output.place)
             elif output.kind == "registry":
                 target = references.parse(output.place)
-                digest = _push(image, target, self._sending[target.place], names, papers, self._say)
+                digest = _push(image, target, self._sending[target.place], names, beside, self._say)
                 called.setdefault("registry", f"{target.place}@{digest}")
                 blobs = [image.id, *(f"sha256:{one.layer.digest}" for one in image.layers)]
                 self._places[target.host].note(target.repository, blobs)
@@ -131,7 +134,7 @@ def _load(image: Image, tags: list[str], say: Callable[[str, str], None]) -> Non
 
 
 def _push(
-    image: Image, target: Reference, sending: Sending, names: Names, papers: Sequence[Paper],
+    image: Image, target: Reference, sending: Sending, names: Names, beside: Beside,
     say: Callable[[str, str], None],
 ) -> str:  # fmt: skip
     """Under the tag of the reference, else under its own names by the rules of `publish`; the digest it is there by."""
@@ -141,9 +144,10 @@ def _push(
     told = f"{amounts.size(done.bytes)} sent" + (f", {known} blobs there" if known else "")
     say("push", f"{target.place}@{image.digest[:19]}  {told}")
     proofs = evidence.of(image.id, image.digest)
-    word = publish.told(sending.target, image.digest, proofs, papers) if proofs or papers else ""
+    word = publish.told(sending.target, image.digest, proofs)
     if word:
         say("", word)
+    beside(target, sending.target)
     if target.tag:
         say("", f"{target.place}:{target.tag}")
         return image.digest

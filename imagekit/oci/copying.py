@@ -10,7 +10,7 @@ from typing import Any
 
 from imagekit import scratch
 from imagekit.errors import Surroundings
-from imagekit.oci import referrers
+from imagekit.oci import cosign, referrers
 from imagekit.oci.image import MANIFEST
 from imagekit.oci.registry import Repository
 
@@ -31,14 +31,18 @@ class Copied:
 
 
 def copy(source: Repository, target: Repository, digest: str, *, without: Collection[str] = ()) -> Copied:
-    """The image of a digest, and what refers to it but for these artifact types. No name is moved.
+    """The image of a digest with its signature, and what refers to it but for these artifact types with theirs.
+
+    No name is moved.
 
     Raises Surroundings.
     """
     done = Copied()
     _manifest(source, target, digest, done, lambda content, kind: target.put_manifest(digest, content, kind))
+    _signature(source, target, digest, done)
     for one in referrers.all_of(source, digest):
         if one.kind not in without:
+            _signature(source, target, one.digest, done)
             _manifest(
                 source,
                 target,
@@ -47,6 +51,13 @@ def copy(source: Repository, target: Repository, digest: str, *, without: Collec
                 lambda content, _, one=one: referrers.put(target, digest, content, one),  # type: ignore[misc]
             )
     return done
+
+
+def _signature(source: Repository, target: Repository, digest: str, done: Copied) -> None:
+    """Of cosign, where there is one: it is found by its tag."""
+    tag = cosign.tag_of(digest)
+    if signature := source.digest_of(tag):
+        _manifest(source, target, signature, done, lambda content, kind: target.put_manifest(tag, content, kind))
 
 
 def _manifest(

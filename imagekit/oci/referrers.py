@@ -68,7 +68,9 @@ def put(there: Repository, image: str, manifest: bytes, one: Attached) -> str:
     """A manifest whose subject is the image of a digest, and whose blobs are there; its digest."""
     if there.put_manifest(one.digest, manifest, MANIFEST) != image:
         entry = descriptor(MANIFEST, manifest) | {"artifactType": one.kind, "annotations": dict(one.annotations)}
-        rows = [row for row in _by_tag(there, image) if isinstance(row, dict) and row.get("digest") != one.digest]
+        rows = [row for row in _by_tag(there, image) if isinstance(row, dict)]
+        if any(row.get("digest") == one.digest for row in rows):
+            return one.digest
         index = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*rows, entry]})
         there.put_manifest(image.replace(":", "-"), index, INDEX)
     return one.digest

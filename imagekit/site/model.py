@@ -121,6 +121,13 @@ class Promotion(_Model):
     """How old the proof may be: 12h, 7d, 2w."""
 
 
+class Sign(_Model):
+    key: values.Line = ""
+    """The key that images are signed with when they are pushed: a file, or what cosign takes for one."""
+    public: values.Line = ""
+    """The key that signatures are compared with."""
+
+
 class Benchmarks(_Model):
     floors: dict[values.Gpu, dict[str, float]] = Field(default_factory=dict)
     """GPU model, or cpu -> figure, as "resnet18/cuda compiled training" -> what it must reach."""
@@ -149,6 +156,8 @@ class Settings(_Model):
     """Pools of nodes that images run on."""
     promote: dict[values.Name, Promotion] = Field(default_factory=dict)
     """Repository -> what must be proven to get there."""
+    sign: Sign = Sign()
+    """Signatures, by cosign."""
     bench: Benchmarks = Benchmarks()
     """How fast images must be."""
 

@@ -1,0 +1,142 @@
+"""SPDX 2.3 of an image: each package of Python by lock and wheel, each of the distribution by its record.
+
+The same image has the same document on every day: its time is that of the lock.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import quote
+
+from imagekit import __version__
+from imagekit.lock.model import Lock, Package
+from imagekit.oci.referrers import Paper
+from imagekit.record import Record
+from imagekit.supply.contents import Licenses
+from imagekit.supply.licenses import NONE, License
+
+KIND = "application/spdx+json"
+
+IMAGE = "SPDXRef-image"
+
+Row = dict[str, Any]
+
+
+def paper(lock: Lock, record: Record, licenses: Licenses, digest: str) -> Paper:
+    """`digest`: of the image's manifest."""
+    text = json.dumps(document(lock, record, licenses, digest), indent=1, sort_keys=True).encode()
+    return Paper(KIND, text, {"org.opencontainers.image.created": _time(lock), "io.imagekit.key": record.key})
+
+
+def document(lock: Lock, record: Record, licenses: Licenses, digest: str) -> Row:
+    python = [_of_python(package, record, licenses.python.get(package.name, License())) for package in lock.packages]
+    system = [
+        _of_system(name, version, lock.resolution.os, licenses.system.get(name, License()))
+        for name, version in sorted(record.system.items())
+    ]
+    refs: dict[str, str] = {}
+    for found in (*licenses.python.values(), *licenses.system.values()):
+        refs |= found.refs
+    name = record.tag.rpartition(":")[0].rpartition("/")[2]
+    image = _row(IMAGE, record.tag, record.key[:12], f"pkg:oci/{quote(name)}@{quote(digest)}")
+    image |= {"primaryPackagePurpose": "CONTAINER", "checksums": _sha256(_hex(digest))}
+    used = " ".join(row["licenseDeclared"] for row in (*python, *system))
+    return {
+        "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": record.tag,
+        "documentNamespace": f"urn:imagekit:spdx:{_hex(digest)}",
+        "creationInfo": {"created": _time(lock), "creators": [f"Tool: imagekit-{__version__}"]},
+        "packages": [image, *python, *system],
+        "relationships": [
+            _related("SPDXRef-DOCUMENT", "DESCRIBES", IMAGE),
+            *(_related(IMAGE, "CONTAINS", row["SPDXID"]) for row in (*python, *system)),
+            *_needs(lock),
+        ],
+        "hasExtractedLicensingInfos": [
+            {"licenseId": ref, "extractedText": text} for ref, text in sorted(refs.items()) if ref in used
+        ],
+    }  # fmt: skip
+
+
+def _of_python(package: Package, record: Record, found: License) -> Row:
+    purl = f"pkg:pypi/{package.name}@{quote(package.version)}"
+    row = _row(_id("python", package.name), package.name, package.version, purl)
+    row |= {"licenseDeclared": found.expression}
+    if package.kind == "standin":
+        return {**row, "comment": "no file of its own: it stands in for the package that replaces it"}
+    if package.sha256:
+        row |= {"packageFileName": package.file, "checksums": _sha256(package.sha256)}
+    if package.git:
+        row |= {"downloadLocation": f"git+{_public(package.git)}@{package.commit}"}
+    if package.kind == "sdist":
+        stem = re.sub(r"[-_.]+", "_", package.name)
+        wheels = [f"{file} sha256:{sha}" for file, sha in record.built.items() if file.lower().startswith(f"{stem}-")]
+        row |= {"sourceInfo": f"built from source with the image: {', '.join(wheels) or 'its wheel is in no record'}"}
+    return row
+
+
+def _public(address: str) -> str:
+    """git@host:team/name and https://user@host/team/name without a user, as an address."""
+    return re.sub(r"//[^/@]*@", "//", address if "://" in address else f"ssh://{address.replace(':', '/', 1)}")
+
+
+def _of_system(name: str, version: str, os: str, found: License) -> Row:
+    distribution = os.split()[0].lower()
+    row = _row(_id("system", name), name, version, f"pkg:deb/{distribution}/{quote(name)}@{quote(version)}?arch=amd64")
+    return {**row, "licenseDeclared": found.expression}
+
+
+def _row(identifier: str, name: str, version: str, purl: str) -> Row:
+    return {
+        "SPDXID": identifier, "name": name, "versionInfo": version, "downloadLocation": NONE, "filesAnalyzed": False,
+        "licenseConcluded": NONE, "licenseDeclared": NONE, "copyrightText": NONE, "supplier": NONE,
+        "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl}],
+    }  # fmt: skip
+
+
+def _sha256(value: str) -> list[Row]:
+    return [{"algorithm": "SHA256", "checksumValue": value}]
+
+
+def _needs(lock: Lock) -> list[Row]:
+    names = {package.name for package in lock.packages}
+    return [
+        _related(_id("python", owner), "DEPENDS_ON", _id("python", package.name))
+        for package in lock.packages
+        for owner in package.needed_by
+        if owner in names
+    ]
+
+
+def _related(one: str, how: str, other: str) -> Row:
+    return {"spdxElementId": one, "relationshipType": how, "relatedSpdxElement": other}
+
+
+def _id(kind: str, name: str) -> str:
+    # + of libstdc++6 and _ of names are no letters of an SPDXID
+    return f"SPDXRef-{kind}-{re.sub(r'[^A-Za-z0-9.-]', lambda match: f'.{ord(match[0]):x}.', name)}"
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")
+
+
+def _time(lock: Lock) -> str:
+    return datetime.fromtimestamp(lock.epoch, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def by_license(document: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Licence -> packages under it, the licences of most packages first; what is proprietary or unknown before all."""
+    found: dict[str, list[str]] = {}
+    for row in document["packages"]:
+        if row["SPDXID"] != IMAGE:
+            found.setdefault(str(row["licenseDeclared"]), []).append(f"{row['name']} {row['versionInfo']}")
+
+    def order(item: tuple[str, list[str]]) -> tuple[int, int]:
+        name, rows = item
+        return (0 if "Proprietary" in name else 1 if name == NONE else 2), -len(rows)
+
+    return dict(sorted(found.items(), key=order))

@@ -1,0 +1,252 @@
+"""Licences as SPDX has them, the SBOM, provenance, and whether an image is what is said of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import samples
+from registry_double import Registry, served
+from small_images import labelled, target
+from spdx_tools.spdx.parser.parse_anything import parse_file
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+from imagekit import papers
+from imagekit import report as reports
+from imagekit.lock.model import Lock
+from imagekit.oci import cosign, referrers
+from imagekit.oci import reference as references
+from imagekit.oci.image import Image
+from imagekit.oci.push import push
+from imagekit.oci.sending import Sending
+from imagekit.pipeline import the_site
+from imagekit.proof import attached
+from imagekit.proof.evidence import Kept
+from imagekit.record import Record
+from imagekit.report import Check, Report
+from imagekit.supply import beside, contents, provenance, sbom
+from imagekit.supply.contents import Licenses
+from imagekit.supply.licenses import License, of_debian, of_wheel
+
+Run = Callable[..., tuple[int, str, str]]
+DIGEST = f"sha256:{'1' * 64}"
+TAG = "2.4.1-cuda12.1-tiny"
+
+
+@pytest.mark.parametrize(("header", "expression"), [
+    ("License-Expression: mit OR apache-2.0", "MIT OR Apache-2.0"),
+    ("License-Expression: LicenseRef-NVIDIA-Proprietary", "LicenseRef-NVIDIA-Proprietary"),
+    ("License: NVIDIA Proprietary Software\nClassifier: License :: Other/Proprietary License", "LicenseRef-NVIDIA-Proprietary"),
+    ("License: MPL-2.0 AND MIT", "MPL-2.0 AND MIT"),
+    ("License: Apache Software License 2.0", "Apache-2.0"),
+    ("License: BSD 3-Clause License", "BSD-3-Clause"),
+    ("License: 3-Clause BSD License", "BSD-3-Clause"),
+    ("License: BSD-3", "BSD-3-Clause"),
+    ("License: UNKNOWN\nClassifier: License :: OSI Approved :: ISC License (ISCL)", "ISC"),
+    ("Classifier: License :: OSI Approved :: MIT License", "MIT"),
+    ("License: Copyright (c) 2015 Somebody\n  more of it\nClassifier: License :: OSI Approved :: BSD License", "LicenseRef-python-Copyright-c-2015-Somebody"),
+    ("License: BSD", "LicenseRef-python-BSD"),  # of how many clauses?
+    ("License: APACHE", "LicenseRef-python-APACHE"),
+    ("Classifier: License :: OSI Approved :: BSD License", "LicenseRef-python-BSD-License"),
+    ("License: " + "a long text " * 20, "NOASSERTION"),
+    ("Name: x", "NOASSERTION"),
+])  # fmt: skip
+def test_the_licence_of_a_wheel(header: str, expression: str) -> None:
+    found = of_wheel(f"Metadata-Version: 2.1\nName: x\n{header}\n")
+    assert found.expression == expression
+    assert set(found.refs) == ({expression} if expression.startswith("LicenseRef") else set())
+
+
+@pytest.mark.parametrize(("text", "expression"), [
+    ("Format: https://x\n\nFiles: *\nLicense: GPL-2+\n text\n\nFiles: a\nLicense: Expat\n", "GPL-2.0-or-later AND MIT"),
+    ("Format: x\nLicense: LGPL-2.1+\n\nLicense: LGPL-2.1\n", "LGPL-2.1-only AND LGPL-2.1-or-later"),
+    ("Format: x\nLicense: GPL-3 or BSD-3-clause\n", "(GPL-3.0-only OR BSD-3-Clause)"),
+    ("Format: x\nLicense: GPL-2+ or AFL-2.1, and Expat\n", "(GPL-2.0-or-later OR (AFL-2.1 AND MIT))"),
+    ("Format: x\nLicense: public-domain\n", "LicenseRef-debian-public-domain"),
+    ("Format: x\nLicense: Permission is hereby granted, free of charge, to any person obtaining\n", "NOASSERTION"),
+    ("This package was debianized by somebody.\nLicense: GPL-2\n", "NOASSERTION"),
+    ("", "NOASSERTION"),
+])  # fmt: skip
+def test_the_licence_of_a_distribution_package(text: str, expression: str) -> None:
+    assert of_debian(text).expression == expression
+
+
+def record(lock: Lock, image: str = DIGEST, **changes: object) -> Record:
+    row = {
+        "tag": f"pytorch:{TAG}", "key": "a" * 64, "created": "20260102", "image": image, "lock": lock.digest, "base": "b",
+        "torch": "2.4.1", "cuda": "12.1", "python": "3.11", "system": {"libstdc++6": "12.2.0-14", "tini": "0.19.0-1"},
+        "built": {}, "packages": {package.name: package.version for package in lock.packages},
+    }  # fmt: skip
+    return Record(**{**row, **changes})  # type: ignore[arg-type]
+
+
+NVIDIA = License("LicenseRef-NVIDIA-Proprietary", {"LicenseRef-NVIDIA-Proprietary": "NVIDIA Proprietary Software"})
+FOUND = Licenses({"six": License("MIT"), "torch": NVIDIA}, {"tini": License("MIT")})
+
+
+def many_kinds() -> Lock:
+    """A wheel, one that stands in for another, one built from source, and one out of a git repository."""
+    more = (
+        samples.package("pillow", "12.1.1", kind="standin", index=""),
+        samples.package("pillow-simd", "12.1.1.post0", kind="sdist", file="pillow_simd-12.1.1.post0.tar.gz"),
+        samples.package("clip", "1.0", kind="sdist", file="clip.tar.gz", index="", git="git@git.example.org:team/clip",
+                        ref="main", commit="c" * 40, needed_by=("six",)),
+    )  # fmt: skip
+    lock = samples.lock()
+    return lock.model_copy(update={"packages": (*lock.packages, *more)})
+
+
+def test_an_sbom_that_the_tools_of_spdx_take(tmp_path: Path) -> None:
+    lock = many_kinds()
+    made = record(lock, built={"pillow_simd-12.1.1.post0-cp311-cp311-linux_x86_64.whl": "b" * 64})
+    paper = sbom.paper(lock, made, FOUND, DIGEST)
+    assert paper == sbom.paper(lock, made, FOUND, DIGEST), "the same image has the same document"
+    (tmp_path / "a.spdx.json").write_bytes(paper.content)
+    read = parse_file(str(tmp_path / "a.spdx.json"))
+    assert validate_full_spdx_document(read) == []
+    rows = {row["name"]: row for row in json.loads(paper.content)["packages"]}
+    assert len(rows) == 1 + 5 + 2 and rows["six"]["checksums"][0]["checksumValue"] == lock.packages[0].sha256
+    assert "b" * 64 in rows["pillow-simd"]["sourceInfo"] and "checksums" not in rows["pillow"]
+    assert rows["clip"]["downloadLocation"] == f"git+ssh://git.example.org/team/clip@{'c' * 40}"
+    assert (
+        rows["libstdc++6"]["externalRefs"][0]["referenceLocator"]
+        == "pkg:deb/debian/libstdc%2B%2B6@12.2.0-14?arch=amd64"
+    )
+    assert list(sbom.by_license(json.loads(paper.content)))[:2] == ["LicenseRef-NVIDIA-Proprietary", "NOASSERTION"]
+
+
+def test_provenance_has_every_file_by_hash() -> None:
+    lock = many_kinds()
+    said = provenance.statement(lock, record(lock), DIGEST)
+    assert said["subject"][0]["digest"] == {"sha256": "1" * 64} and said["_type"] == provenance.STATEMENT
+    rows = said["predicate"]["buildDefinition"]["resolvedDependencies"]
+    hashes = {row["digest"]["sha256"] for row in rows if "digest" in row}
+    assert hashes == {package.sha256 for package in lock.packages if package.kind != "standin"}
+    assert any(row.get("annotations") == {"commit": "c" * 40} for row in rows)
+    on_image = lock.resolution.model_copy(
+        update={
+            "base": lock.resolution.base.model_copy(
+                update={"kind": "image", "name": "nvidia/cuda:12", "digest": DIGEST}
+            )
+        }
+    )
+    based = lock.model_copy(update={"resolution": on_image})
+    (first, *_) = provenance.statement(based, record(based), DIGEST)["predicate"]["buildDefinition"][
+        "resolvedDependencies"
+    ]
+    assert first == {"uri": "docker://nvidia/cuda:12", "name": "base", "digest": {"sha256": "1" * 64}}
+
+
+def test_what_an_engine_tells_of_licences() -> None:
+    stdout = json.dumps(
+        {"wheels": {"x": "Name: Big_Six\nLicense: MIT"}, "rights": {"tini": "Format: x\nLicense: Expat\n"}}
+    )
+    found = contents.told(stdout)
+    assert found.python == {"big-six": License("MIT")} and found.system == {"tini": License("MIT")}
+    assert contents.told("Traceback ...") == Licenses()
+
+
+# --- in a registry
+
+
+@pytest.fixture(params=[True, False], ids=["referrers", "no referrers"])
+def there(request: pytest.FixtureRequest) -> Iterator[Registry]:
+    with served(Registry(refers=request.param)) as registry:
+        yield registry
+
+
+def pushed(folder: Path, there: Registry, *, lock: Lock, proven: str = "PASS") -> tuple[Image, str]:
+    """An image with all that goes with it; its reference."""
+    told = {"profile": "tiny", "torch": "2.4.1", "cuda": "12.1", "lock": f"sha256:{lock.digest}"}
+    made = labelled(folder / "image", "one", told)
+    repository = target(there)
+    push(made, Sending(repository), ["a"])
+    raw = reports.as_json(Report(made.id, (Check("a", "static", proven),), 1.0, time="2026-11-22T02:00:00+00:00"))
+    attached.send(repository, made.digest, [Kept(raw, reports.from_json(raw))])
+    place = references.parse(f"{there.address}/ml/pytorch")
+    beside.attach(place, repository, made.digest, (lock, record(lock, made.id)), FOUND, the_site(None), lambda *_: None)
+    return made, f"{there.address}/ml/pytorch:a"
+
+
+def verified(run: Run, reference: str, *more: str) -> tuple[int, dict[str, str]]:
+    code, out, _ = run("verify", reference, "--json", *more)
+    return code, {row["what"]: f"{row['status']} {row['text']}" for row in json.loads(out)}
+
+
+def test_an_image_that_is_what_is_said_of_it(run: Run, there: Registry, tmp_path: Path) -> None:
+    _, reference = pushed(tmp_path, there, lock=samples.lock())
+    code, found = verified(run, reference)
+    assert code == 0 and [text.split()[0] for text in found.values()] == ["PASS"] * 5 + ["SKIP"], found
+    before = {name: dict(rows) for name, rows in there.manifests.items()}
+    pushed(tmp_path, there, lock=samples.lock())
+    assert there.manifests == before, "the same once more changes nothing"
+    code, out, _ = run("sbom", reference)
+    assert code == 0 and json.loads(out)["spdxVersion"] == "SPDX-2.3"
+    code, out, _ = run("sbom", reference, "--licenses")
+    assert code == 0 and out.splitlines()[0].split() == ["1", "LicenseRef-NVIDIA-Proprietary", "torch", "2.4.1"]
+
+
+def test_what_is_wrong_is_named(run: Run, there: Registry, tmp_path: Path) -> None:
+    lock = samples.lock()
+    image, reference = pushed(tmp_path, there, lock=lock, proven="FAIL")
+    code, found = verified(run, reference)
+    assert code == 5 and found["proof"] == "FAIL static: a did not pass"
+    del there.blobs["ml/pytorch"][f"sha256:{image.layers[0].layer.digest}"]
+    code, found = verified(run, reference)
+    assert code == 5 and found["bytes"].startswith("FAIL 1 blobs are not there")
+
+
+@pytest.mark.parametrize("kind", [papers.KIND, sbom.KIND, provenance.KIND])
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"no json", b'{"packages": [7]}', b'{"record": {}}', b"[" * 50_000])
+def test_what_others_attach_is_passed_over(
+    run: Run, there: Registry, tmp_path: Path, kind: str, content: bytes
+) -> None:
+    image, reference = pushed(tmp_path, there, lock=samples.lock())
+    referrers.attach(target(there), image.digest, kind, content, {})
+    code, found = verified(run, reference)
+    assert code == 0, found
+
+
+def test_another_lock_is_seen(run: Run, there: Registry, tmp_path: Path) -> None:
+    """Somebody attaches the record of another build, and an SBOM that leaves something out."""
+    lock = samples.lock()
+    image, reference = pushed(tmp_path, there, lock=lock)
+    other = lock.model_copy(update={"packages": (samples.package("six", "1.0"), *lock.packages[1:])})
+    repository = target(there)
+    for paper in (
+        papers.made_from(record(other, image.id), other),
+        sbom.paper(other, record(other, image.id), FOUND, image.digest),
+        provenance.paper(other, record(other, image.id), image.digest),
+    ):  # fmt: skip
+        referrers.attach(repository, image.digest, paper.kind, paper.content, paper.annotations)
+    code, found = verified(run, reference)
+    assert code == 5 and found["record"] == "FAIL its label names another lock than its record", found
+
+
+def test_an_image_of_somebody_else(run: Run, there: Registry, tmp_path: Path) -> None:
+    push(labelled(tmp_path / "x", "x", {}), Sending(target(there)), ["a"])
+    code, found = verified(run, f"{there.address}/ml/pytorch:a")
+    assert code == 5 and found["record"].startswith("FAIL") and found["sbom"] == "FAIL none is attached"
+    assert run("sbom", f"{there.address}/ml/pytorch:a")[0] == 2
+    assert run("verify", f"{there.address}/ml/pytorch:missing")[0] == 2
+
+
+def test_signatures_need_cosign(run: Run, there: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, reference = pushed(tmp_path, there, lock=samples.lock())
+    monkeypatch.setattr(cosign, "available", lambda: False)
+    code, found = verified(run, reference, "--key", "cosign.pub")
+    assert code == 0 and found["signature"] == "SKIP cosign is not installed"
+
+
+def test_a_document_of_another_image_is_none(there: Registry, tmp_path: Path) -> None:
+    lock = samples.lock()
+    image, _ = pushed(tmp_path, there, lock=lock)
+    paper = sbom.paper(lock, record(lock), FOUND, DIGEST)
+    referrers.attach(target(there), image.digest, paper.kind, replace(paper, content=paper.content).content, {})
+    from imagekit.supply import verified as own
+
+    found = own.document(target(there), image.digest)
+    assert found and found["packages"][0]["checksums"][0]["checksumValue"] == image.digest[7:]
