@@ -13,9 +13,9 @@ SHOWN = 30
 
 MOODS = {"good": "good", "bad": "bad", "impossible": "dim"}
 
-MATRIX = {"image": "", "state": "outcome", "this night": "text", "size": "number", "proven": "", "promoted": ""}
+MATRIX = {"image": "", "state": "outcome", "this night": "text", "size": "number", "proven": "text", "promoted": "text"}
 
-CHANGES = {"image": "", "night": "", "state": "outcome", "why and what": "text", "took": "number"}
+CHANGES = {"image": "", "night": "number", "state": "outcome", "why and what": "text", "took": "number"}
 
 
 def html(nights: Sequence[Night]) -> str:
