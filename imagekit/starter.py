@@ -14,11 +14,14 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from imagekit import profile, requirements
+from imagekit import __version__, profile, requirements, resources
 from imagekit.compat import facts
 from imagekit.errors import UsageError
 from imagekit.family import FAMILY
 from imagekit.requirements import Read
+
+CI = {"github": ".github/workflows/images.yml", "gitlab": ".gitlab-ci.yml"}
+"""Service -> its file for what is done every night."""
 
 _PROFILE = """\
 # What this image is made of. Every key is in docs/profiles.md; `imagekit plan {path}` shows what comes of it.
@@ -66,6 +69,11 @@ class Started:
     text: str
     said: tuple[str, ...]
     """Lines for people: what was left out and why, hints."""
+
+
+def for_ci(service: str, package: str = f"imagekit=={__version__}") -> str:
+    """What builds the images of pipeline.yaml every night. `service`: of CI; `package`: what pip installs there."""
+    return (resources.templates() / f"{service}.yml").read_text(encoding="utf-8").replace("@IMAGEKIT@", package)
 
 
 def from_nothing(extends: str, path: str) -> Started:

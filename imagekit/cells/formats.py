@@ -39,6 +39,11 @@ def _row(one: Judged) -> dict[str, Any]:
     return {**told, "profile": r.profile, "torch": r.torch, "cuda": r.cuda, "python": r.python, "os": r.os}
 
 
+def images(found: Sequence[Judged], push: str) -> list[str]:
+    """Where each image is pushed to, by its profile tag. `push`: registry.push of the site."""
+    return [f"{push}/{one.tag}" for one in found if one.tag]
+
+
 def github(found: Sequence[Judged]) -> str:
     """For `strategy: {matrix: ${{ fromJSON(...) }}}`; on one line, as $GITHUB_OUTPUT wants it."""
     include = [

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 @click.command("matrix")
 @click.option("--file", "file", metavar="FILE", default="pipeline.yaml", show_default=True, help="The pipeline.")
 @click.option(
-    "--format", "form", type=click.Choice(["table", "json", "github", "bake"]), default="table",
-    help="For people; for scripts; for GitHub's strategy.matrix; for docker buildx bake.",
+    "--format", "form", type=click.Choice(["table", "json", "github", "bake", "images"]), default="table",
+    help="For people; for scripts; for GitHub's strategy.matrix; for docker buildx bake; where they are pushed.",
 )  # fmt: skip
 @click.option("-o", "--output", metavar="DIR", help="bake: where docker-bake.json and the contexts are written.")
 @click.option("--site", metavar="FILE", help="Site file; default: imagekit.toml here, if there is one.")
@@ -33,6 +33,10 @@ def command(file: str, form: str, output: str | None, site: str | None) -> None:
     found = judged.judge(expand.cells(document.read(Path(file))), the_site)
     if output:
         print(_bake(found, Path(output), the_site))
+    elif form == "images":
+        if not the_site.settings.registry.push:
+            raise UsageError("nobody says where images go", hint="[registry] push of imagekit.toml")
+        print("\n".join(formats.images(found, the_site.settings.registry.push)))
     elif form == "table":
         print("\n".join(formats.table(found)))
     else:

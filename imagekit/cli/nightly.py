@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 @click.command("nightly")
 @click.option("--file", "file", metavar="FILE", default="pipeline.yaml", show_default=True, help="The pipeline.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and why, and do nothing.")
+@click.option("--only", multiple=True, metavar="TAG", help="Only this image, as 2.4.1-cuda12.1-vision; may repeat.")
+@click.option("--promote-only", is_flag=True, help="Make nothing: what is proven by now goes where it may.")
 @click.option("--wait", is_flag=True, help="Wait for another nightly of this pipeline, instead of leaving it to it.")
 @click.option("--state", "folder", metavar="DIR", help="Where nights are on record, with the page of them.")
 @click.option("--json", "as_json", is_flag=True, help="The record of the night as JSON on stdout.")
 @click.option("--site", metavar="FILE", help="Site file; default: imagekit.toml here, if there is one.")
-def command(file: str, dry_run: bool, wait: bool, folder: str | None, as_json: bool, site: str | None) -> None:
+def command(
+    file: str, dry_run: bool, only: tuple[str, ...], promote_only: bool, wait: bool, folder: str | None, as_json: bool,
+    site: str | None,
+) -> None:  # fmt: skip
     """Make again what must be made again of pipeline.yaml: build, prove, push, promote; and put it on record.
 
     Goes on past what fails, and after a kill where it was. Exit code: that of the first image that is bad. Prints the
@@ -27,7 +32,7 @@ def command(file: str, dry_run: bool, wait: bool, folder: str | None, as_json: b
     from imagekit.cli.output import Lines
     from imagekit.nightly import night, state
 
-    call = night.Call(Path(file), site or "", Path(folder) if folder else None, wait)
+    call = night.Call(Path(file), site or "", Path(folder) if folder else None, wait, only, promote_only)
     the_site, say = pipeline.the_site(site), Lines()
     if dry_run:
         _dry(call, the_site, as_json)

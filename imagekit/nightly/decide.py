@@ -48,6 +48,12 @@ class Decision:
         return any(reason.kind in ("security", "system") for reason in self.reasons)
 
 
+def as_they_are(cells: Sequence[Judged], site: Site) -> list[Decision]:
+    """Nothing is asked but what the registry has, and nothing is made."""
+    with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as threads:
+        return list(threads.map(lambda cell: _there(Decision(cell), site), [cell for cell in cells if cell.tag]))
+
+
 def decide(cells: Sequence[Judged], night: Night, site: Site, now: datetime) -> tuple[list[Decision], tuple[str, ...]]:
     """(a decision for each cell that can be had; what could not be asked). What is wrong with one is its own matter.
 
@@ -63,13 +69,17 @@ def decide(cells: Sequence[Judged], night: Night, site: Site, now: datetime) -> 
     return done, (*outside.unknown, *unseen)
 
 
-def _begun(one: Decision, site: Site) -> Decision:
-    """With what is there, and the lock to start from, if there is one."""
+def _there(one: Decision, site: Site) -> Decision:
     try:
-        found = replace(one, before=before(one.cell.tag, site))
-        return replace(found, lock=_start(found))
+        return replace(one, before=before(one.cell.tag, site))
     except Surroundings as error:
         return replace(one, error=error)
+
+
+def _begun(one: Decision, site: Site) -> Decision:
+    """With what is there, and the lock to start from, if there is one."""
+    found = _there(one, site)
+    return replace(found, lock=_start(found)) if found.before else found
 
 
 def _start(one: Decision) -> Lock | None:

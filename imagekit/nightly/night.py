@@ -11,8 +11,9 @@ from pathlib import Path
 from imagekit import __version__, files, retention, scratch
 from imagekit.cells import document, expand, judged
 from imagekit.cells.document import Night as Settings
+from imagekit.cells.document import Pipeline
 from imagekit.cells.judged import Judged
-from imagekit.errors import Error
+from imagekit.errors import Error, UsageError
 from imagekit.locking import Say
 from imagekit.nightly import decide, notify, page, state
 from imagekit.nightly.before import place_of
@@ -31,6 +32,10 @@ class Call:
     folder: Path | None = None
     """Of the state; None for the usual one."""
     wait: bool = False
+    only: tuple[str, ...] = ()
+    """Tags of images, as 2.4.1-cuda12.1-vision; all where none is named."""
+    promote_only: bool = False
+    """Nothing is made: what is proven by now goes where it may."""
 
 
 def plan(call: Call, site: Site, now: datetime) -> tuple[list[Decision], list[Judged], tuple[str, ...]]:
@@ -39,7 +44,7 @@ def plan(call: Call, site: Site, now: datetime) -> tuple[list[Decision], list[Ju
     Raises UsageError.
     """
     pipeline = document.read(call.file)
-    cells = judged.judge(expand.cells(pipeline), site)
+    cells = _cells(call, pipeline, site)
     decisions, unknown = decide.decide(cells, pipeline.nightly, site, now)
     return decisions, [cell for cell in cells if not cell.tag], unknown
 
@@ -47,17 +52,22 @@ def plan(call: Call, site: Site, now: datetime) -> tuple[list[Decision], list[Ju
 def run(call: Call, site: Site, say: Say) -> Night:
     """Raises UsageError for a pipeline or a site that cannot be used, Surroundings where another night is at it."""
     pipeline = document.read(call.file)
-    cells = judged.judge(expand.cells(pipeline), site)
+    cells = _cells(call, pipeline, site)
     for cell in cells:
         if cell.tag:
             place_of(cell.tag, site)
     with state.held(call.folder or state.usual(call.file), call.wait, say) as own:
-        night = own.begin(files.sha256(call.file), __version__, datetime.now(timezone.utc))
+        asked = " ".join([files.sha256(call.file), *call.only, *(["promote"] if call.promote_only else [])])
+        night = own.begin(asked, __version__, datetime.now(timezone.utc))
         if night.cells:
             say("resume", f"night {night.number}, of {night.started}: {len(night.cells)} of {len(cells)} were done")
         done = {cell.tag: cell for cell in night.cells}
         left = [cell for cell in cells if cell.tag not in done]
-        decisions, unknown = decide.decide(left, pipeline.nightly, site, datetime.now(timezone.utc))
+        decisions, unknown = (
+            (decide.as_they_are(left, site), ())
+            if call.promote_only
+            else decide.decide(left, pipeline.nightly, site, datetime.now(timezone.utc))
+        )
         for line in unknown:
             say("unknown", line)
         room = Room(pipeline.nightly, site, call.site_file, own, night, say)
@@ -71,6 +81,18 @@ def run(call: Call, site: Site, say: Say) -> Night:
     _prune(pipeline.nightly, cells, site, say)
     _tell(pipeline.nightly, before[-1] if before else None, night, site, say)
     return night
+
+
+def _cells(call: Call, pipeline: Pipeline, site: Site) -> list[Judged]:
+    """Raises UsageError for one that is named and not there."""
+    found = judged.judge(expand.cells(pipeline), site)
+    names = [cell.tag.rpartition(":")[2] for cell in found if cell.tag]
+    unknown = [name for name in call.only if name not in names]
+    if unknown:
+        raise UsageError(
+            f"{call.file.name} has no image {', '.join(unknown)}", details=names, hint="imagekit matrix shows them"
+        )
+    return [cell for cell in found if not call.only or cell.tag.rpartition(":")[2] in call.only]
 
 
 def _impossible(cell: Judged) -> Cell:

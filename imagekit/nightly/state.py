@@ -84,7 +84,7 @@ class Night(BaseModel):
     """ISO, UTC."""
     ended: str = ""
     pipeline: str = ""
-    """Digest of the file."""
+    """Digest of the file, and what of it was asked for."""
     version: str = ""
     """Of imagekit."""
     unknown: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from imagekit import amounts, locking, pipeline, publish, record, remote, severa
 from imagekit import report as reports
 from imagekit.cells.document import Night as Settings
 from imagekit.cells.expand import arguments
-from imagekit.errors import Error
+from imagekit.errors import Error, Surroundings
 from imagekit.lock.model import write as write_lock
 from imagekit.locking import Say
 from imagekit.nightly import engine, places
@@ -142,6 +142,8 @@ def _as_it_is(one: Decision, room: Room) -> Cell:
     proof = evidence.stages(whole[0]) if whole else ""
     last = next((old for night in reversed(room.state.nights()) if (old := night.cell(one.cell.tag))), None)
     known = {"size": last.size, "slower": last.slower} if last and last.reference == one.before.reference else {}
+    if not one.before.digest:
+        return Cell(tag=one.cell.tag, state="bad", why=("there is no such image",), code=Surroundings.exit_code)
     cell = Cell(tag=one.cell.tag, state="good", reference=one.before.reference, proof=proof).model_copy(update=known)
     try:
         return _promoted(cell, room)

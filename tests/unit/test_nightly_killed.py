@@ -217,3 +217,17 @@ def test_a_registry_that_goes_away_in_the_middle(world: World, status: int) -> N
 def nothing_is_wrong_but_down(world: World) -> None:
     world.there.fault = lambda _: None
     nothing_is_wrong(world, whole=False)
+
+
+def test_a_part_of_the_matrix_and_promotion_alone(world: World, run: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, err = run("nightly", "--only", "2.4.1-cuda12.1-vison")
+    assert code == 2 and "has no image 2.4.1-cuda12.1-vison" in err and TAGS[1] in err
+    code, _, err = run("nightly", "--promote-only", "--json")
+    assert code == 4 and err.count("there is no such image") == 2
+    code, out, _ = run("nightly", "--only", TAGS[1], "--json")
+    assert code == 0 and [cell["tag"] for cell in json.loads(out)["cells"]] == [f"pytorch:{TAGS[1]}"]
+    assert BARE not in world.there.tags[STAGING]
+    world.there.tags[PROD].clear()
+    code, out, _ = run("nightly", "--promote-only", "--only", TAGS[1], "--json")
+    assert code == 0 and json.loads(out)["cells"][0]["promoted"] == {"prod": "moved"}
+    assert TAGS[1] in world.there.tags[PROD]
