@@ -54,13 +54,14 @@ engine: system
 system: need-mmdebstrap
 # for the tests: busybox is a stand-in for a distribution without glibc, gpg signs an archive, chromium opens the pages,
 # skopeo and umoci read images
-system-test: need-mmdebstrap need-newuidmap need-busybox need-gpg need-openssl need-ssh need-chromium need-skopeo need-umoci $(VENV)/bin/docker-registry $(VENV)/bin/cosign
+system-test: need-mmdebstrap need-newuidmap need-busybox need-gpg need-openssl need-ssh need-chromium need-skopeo need-umoci need-kubectl $(VENV)/bin/docker-registry $(VENV)/bin/cosign
 need-%:
 	@command -v $* >/dev/null || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "error: $* is missing; as root: apt-get install $(or $(package-$*),$*)" >&2; exit 4; }; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(or $(package-$*),$*) >/dev/null; }
 package-busybox := busybox-static
 package-gpg := gnupg
+package-kubectl := kubernetes-client
 package-ssh := openssh-client
 package-newuidmap := uidmap
 

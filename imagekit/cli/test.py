@@ -14,6 +14,7 @@ STAGES = ("static", "cpu", "deep", "gpu", "multi-gpu")
 @click.option("--stage", "stages", multiple=True, type=click.Choice(STAGES), help="Only this stage; may repeat.")
 @click.option("--check", "checks", multiple=True, metavar="NAME", help="Only this check; may repeat.")
 @click.option("--gpus", default="auto", metavar="WHICH", help="all, none, auto, or indices: 0,1.  [default: auto]")
+@click.option("--on", metavar="RUNNER", default="", help="On a node of [runners.RUNNER] of the site: registry:IMAGE.")
 @click.option("--require-gpu", is_flag=True, help="A GPU check that cannot run is a failure.")
 @click.option("--keep-going", is_flag=True, help="Run later stages although an earlier one failed.")
 @click.option("--fresh", is_flag=True, help="Take nothing over from an earlier proof.")
@@ -28,19 +29,24 @@ STAGES = ("static", "cpu", "deep", "gpu", "multi-gpu")
 @click.option("--overlay", multiple=True, metavar="FILE", help="The overlay of a profile's image; may repeat.")
 @click.option("--site", metavar="FILE", help="Site file.")
 def command(
-    image_or_profile: str, as_json: bool, junit: str | None, html: str | None, overlay: tuple[str, ...],
+    image_or_profile: str, on: str, as_json: bool, junit: str | None, html: str | None, overlay: tuple[str, ...],
     site: str | None, **wish: bool | str | float | tuple[str, ...],
 ) -> None:  # fmt: skip
     """Prove an image from inside. A name with `:`, `/` or `@` is an image, else a profile.
 
-    `oci:DIR[:TAG]` and `registry:HOST/REPOSITORY:TAG` are proven without an engine, and without a GPU.
+    `oci:DIR[:TAG]` and `registry:HOST/REPOSITORY:TAG` are proven without an engine, and without a GPU; with --on the
+    second on a node of a cluster, with its GPUs.
     """
     from imagekit import remote, report
     from imagekit.cli.output import Lines, write
     from imagekit.proof import page, runner
 
     say, wanted, image = Lines(), runner.Wish(**wish), image_or_profile  # type: ignore[arg-type]
-    if remote.is_remote(image):
+    if on:
+        from imagekit import on_cluster, pipeline
+
+        result = on_cluster.prove(image, on, wanted, pipeline.the_site(site), say)
+    elif remote.is_remote(image):
         from imagekit import pipeline, without_engine
 
         result = without_engine.prove(remote.find(image, pipeline.the_site(site)), wanted, say)

@@ -121,6 +121,26 @@ class Promotion(_Model):
     """How old the proof may be: 12h, 7d, 2w."""
 
 
+class Runner(_Model):
+    """Nodes of a Kubernetes cluster on which images are proven."""
+
+    context: values.Line = ""
+    """Of the kubeconfig; the current one where it is not said."""
+    namespace: values.Line = ""
+    selector: dict[str, str] = Field(default_factory=dict)
+    """Labels of the nodes, as {"nvidia.com/gpu.product" = "NVIDIA-H100-80GB-HBM3"}."""
+    gpus: int = Field(default=1, ge=0, le=64)
+    """How many the proof gets."""
+    resource: values.Line = "nvidia.com/gpu"
+    """What the cluster calls a GPU."""
+    memory: values.Line = "16Gi"
+    """Limit of the container, /dev/shm in it."""
+    tolerate: list[values.Line] = Field(default_factory=list)
+    """Keys of taints that the nodes have."""
+    pull_secret: values.Line = ""
+    """Of the namespace, for the registry."""
+
+
 class Sign(_Model):
     key: values.Line = ""
     """The key that images are signed with when they are pushed: a file, or what cosign takes for one."""
@@ -156,6 +176,8 @@ class Settings(_Model):
     """Pools of nodes that images run on."""
     promote: dict[values.Name, Promotion] = Field(default_factory=dict)
     """Repository -> what must be proven to get there."""
+    runners: dict[values.Name, Runner] = Field(default_factory=dict)
+    """Nodes that prove images: `imagekit test IMAGE --on NAME`."""
     sign: Sign = Sign()
     """Signatures, by cosign."""
     bench: Benchmarks = Benchmarks()
