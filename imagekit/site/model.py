@@ -127,6 +127,7 @@ class Runner(_Model):
     context: values.Line = ""
     """Of the kubeconfig; the current one where it is not said."""
     namespace: values.Line = ""
+    """Of the cluster, where Jobs are made; the context's own where it is not said."""
     selector: dict[str, str] = Field(default_factory=dict)
     """Labels of the nodes, as {"nvidia.com/gpu.product" = "NVIDIA-H100-80GB-HBM3"}."""
     gpus: int = Field(default=1, ge=0, le=64)
