@@ -9,8 +9,9 @@ from typing import Any
 from imagekit import amounts, contract, papers, publish, pulled, record, remote, tag
 from imagekit.errors import NotProven, UsageError
 from imagekit.locking import Say
-from imagekit.oci import push
+from imagekit.oci import cosign, push
 from imagekit.oci import reference as references
+from imagekit.oci.image import Image
 from imagekit.oci.kept import kept
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry import Repository
@@ -44,17 +45,20 @@ def send(name: str, to: str, site: Site, say: Say) -> Done:
     names, proofs = _names(image, name, site), _proofs(str(image["Id"]), name)
     place = _place(to, names, site)
     there = remote.repository(place, site)
-    digest = _from_layout(away, there, say) if away else _from_engine(engine, image, there, place, names, say)
+    if site.settings.sign.key:
+        cosign.needed()
+    sent = _from_layout(away, there, say) if away else None
+    digest = sent.digest if sent else _from_engine(engine, image, there, place, names, say)
     word = publish.told(there, digest, proofs)
     if word:
         say("", word)
-    _beside(away or engine, image, place, there, digest, site, say)
+    _beside(away or engine, sent, image, place, there, digest, site, say)
     settled = publish.settle(there, digest, names, datetime.now(timezone.utc))
     publish.say(place, settled.outcomes, say)
     return Done(f"{place}@{settled.digest}", settled.outcomes)
 
 
-def _from_layout(away: Remote, there: Repository, say: Say) -> str:
+def _from_layout(away: Remote, there: Repository, say: Say) -> Image:
     with kept().in_use():
         image = pulled.pulled(away, kept(), say)
         sending = Sending(there)
@@ -66,7 +70,7 @@ def _from_layout(away: Remote, there: Repository, say: Say) -> str:
             sending.give_up()
     known = done.there + done.mounted
     say("push", f"{amounts.size(done.bytes)} sent" + (f", {known} blobs there" if known else ""))
-    return image.digest
+    return image
 
 
 def _from_engine(
@@ -88,17 +92,19 @@ def _from_engine(
 
 
 def _beside(
-    source: Any, image: Mapping[str, Any], place: Reference, there: Repository, digest: str, site: Site, say: Say
-) -> None:
+    source: Any, sent: Image | None, image: Mapping[str, Any], place: Reference, there: Repository, digest: str,
+    site: Site, say: Say,
+) -> None:  # fmt: skip
     """What it was made from, as far as this machine has built it or the image tells."""
     name = str(image["Id"])
     ours = record.of_image(name)
     label = str(((image.get("Config") or {}).get("Labels") or {}).get("io.imagekit.lock", ""))
     lock = papers.lock_in(source.files(name, [papers.LOCK]).get(papers.LOCK, b""), label)
     if not ours or lock is None:
+        beside.attach(place, there, digest, None, Licenses(), site, say)
         return
-    if isinstance(source, Remote):
-        licenses = Licenses(contents.of_lock(lock, kept()))
+    if sent:
+        licenses = Licenses(contents.of_lock(lock, kept()), contents.of_layers(sent.layers[:1], kept()))
     else:
         asked = source.run(name, ["/usr/bin/python3", "-I", "-c", contents.SCRIPT], entrypoint=[], timeout=120)
         licenses = contents.told(asked.stdout)

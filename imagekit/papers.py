@@ -34,8 +34,8 @@ class MadeFrom:
 
 
 def made_from(record: Record, lock: Lock | None) -> Paper:
-    """The same for the same image on every day: when it was proven is what its reports say."""
-    row: dict[str, Any] = {"record": record.model_copy(update={"proven": ""}).model_dump(mode="json")}
+    """The same for the same image on every day and every machine: no day of a first build, none of a proof."""
+    row: dict[str, Any] = {"record": record.model_copy(update={"proven": "", "created": ""}).model_dump(mode="json")}
     row |= {"lock": lock.model_dump(mode="json", exclude_defaults=True)} if lock else {}
     return Paper(KIND, json.dumps(row, sort_keys=True).encode(), {"io.imagekit.key": record.key})
 
@@ -49,18 +49,22 @@ def of(there: Repository, name: str) -> MadeFrom | None:
     digest, config = attached.names_of(there, name)
     for one in reversed(referrers.of(there, digest, KIND)):
         try:
-            row = json.loads(referrers.content(there, one))
-            record = Record.model_validate(row["record"])
-            lock = _lock(row.get("lock"), record)
+            found = read(json.loads(referrers.content(there, one)))
         except Refused as error:
             if error.status != 404:
                 raise
             continue
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
-        if record.image in (digest, config):
-            return MadeFrom(record, lock)
+        if found.record.image in (digest, config):
+            return found
     return None
+
+
+def read(row: Any) -> MadeFrom:
+    """Raises ValueError, KeyError, TypeError, AttributeError for what is no record."""
+    record = Record.model_validate(row["record"])
+    return MadeFrom(record, _lock(row.get("lock"), record))
 
 
 def lock_in(content: bytes, label: str) -> Lock | None:

@@ -27,7 +27,7 @@ def missing(policy: Promotion, reports: Sequence[Report], now: datetime, facts: 
 
     What has failed last is missing too, whether its stage is asked for or not. `reports`: all of this very image.
     """
-    read = sorted((one for one in reports if _time(one.time) <= now + AHEAD), key=lambda one: _time(one.time))
+    read = sorted((one for one in reports if time_of(one.time) <= now + AHEAD), key=lambda one: time_of(one.time))
     if all(report.partial for report in read):
         return ["there is no proof of the whole image"]
     found = failing(read[::-1])
@@ -75,7 +75,7 @@ def _newest(stage: str, reports: Sequence[Report]) -> dict[str, Word]:
     for report in reports:
         for check in report.checks:
             if check.stage == stage and (check.status != "SKIP" or check.name not in found):
-                found[check.name] = check, min(_time(check.proven or report.time), _time(report.time))
+                found[check.name] = check, min(time_of(check.proven or report.time), time_of(report.time))
     return found
 
 
@@ -84,7 +84,7 @@ def _age(text: str) -> timedelta:
     return int(text[:-1]) * _UNITS[text[-1]]
 
 
-def _time(text: str) -> datetime:
+def time_of(text: str) -> datetime:
     """ISO, a day or a moment; in UTC. One that cannot be read is long ago."""
     try:
         found = datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -56,10 +56,13 @@ def old(there: Repository, promoted: Sequence[Repository], keep: int) -> list[Ol
 def remove(there: Repository, one: Old) -> None:
     """An image with all that is attached to it. Raises Surroundings; then it may be there without some of that."""
     try:
-        attached = [row.digest for row in referrers.all_of(there, one.digest)]
-        signed = [there.digest_of(cosign.tag_of(digest)) for digest in (*attached, one.digest)]
+        # a list of them, and the tag of a signature, may be written by anybody who may push
+        attached = [
+            row.digest for row in referrers.all_of(there, one.digest) if referrers.is_about(there, row, one.digest)
+        ]
+        signed = [signature for name in (*attached, one.digest) if (signature := cosign.signature(there, name))]
         listed = there.digest_of(one.digest.replace(":", "-"))
-        for digest in dict.fromkeys([*filter(None, signed), *attached, *([listed] if listed else []), one.digest]):
+        for digest in dict.fromkeys([*signed, *attached, *([listed] if listed else []), one.digest]):
             there.delete(digest)
     except Refused as error:
         if error.status in (405, 501):

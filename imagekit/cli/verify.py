@@ -9,7 +9,7 @@ import click
 @click.option("--site", metavar="FILE", help="Site file; default: imagekit.toml here, if there is one.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def command(image: str, key: str, site: str | None, as_json: bool) -> None:
-    """Compare an image of a registry with what is said of it: bytes, record, SBOM, provenance, proof, signature.
+    """Compare an image of a registry with what is said of it: bytes, name, record, SBOM, provenance, proof, signature.
 
     Exit code 5 when something is wrong. Prints HOST/REPOSITORY@DIGEST.
     """

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from imagekit import amounts, publish, remote, scratch
 from imagekit.errors import Surroundings, UsageError
-from imagekit.oci import layout, push
+from imagekit.oci import cosign, layout, push
 from imagekit.oci import reference as references
-from imagekit.oci.image import Image, Stacked
+from imagekit.oci.image import MANIFEST, Image, Stacked
 from imagekit.oci.places import Places
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry import Repository
@@ -63,6 +63,8 @@ class Outputs:
         self._places: dict[str, Places] = {}
         for output in wanted:
             target = references.parse(output.place) if output.kind == "registry" else None
+            if target and site.settings.sign.key:
+                cosign.needed()
             if target and target.place not in self._sending:
                 there = remote.repository(target, site)
                 places = self._places.setdefault(target.host, Places(folder / "places", there.wire.host))
@@ -138,8 +140,7 @@ def _push(
     say: Callable[[str, str], None],
 ) -> str:  # fmt: skip
     """Under the tag of the reference, else under its own names by the rules of `publish`; the digest it is there by."""
-    given = [target.tag] if target.tag else []
-    done = push.push(image, sending, given, progress=lambda sent, of: say("~", f"push {sent * 100 // max(of, 1)}%"))
+    done = push.push(image, sending, [], progress=lambda sent, of: say("~", f"push {sent * 100 // max(of, 1)}%"))
     known = done.there + done.mounted
     told = f"{amounts.size(done.bytes)} sent" + (f", {known} blobs there" if known else "")
     say("push", f"{target.place}@{image.digest[:19]}  {told}")
@@ -149,6 +150,9 @@ def _push(
         say("", word)
     beside(target, sending.target)
     if target.tag:
+        sending.target.put_manifest(target.tag, image.manifest, MANIFEST)
+        if sending.target.digest_of(target.tag) != image.digest:
+            raise Surroundings(f"the tag {target.place}:{target.tag} is another image", hint="somebody else moved it?")
         say("", f"{target.place}:{target.tag}")
         return image.digest
     if bad := failing([kept.report for kept in proofs]):

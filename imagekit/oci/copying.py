@@ -56,7 +56,7 @@ def copy(source: Repository, target: Repository, digest: str, *, without: Collec
 def _signature(source: Repository, target: Repository, digest: str, done: Copied) -> None:
     """Of cosign, where there is one: it is found by its tag."""
     tag = cosign.tag_of(digest)
-    if signature := source.digest_of(tag):
+    if signature := cosign.signature(source, digest):
         _manifest(source, target, signature, done, lambda content, kind: target.put_manifest(tag, content, kind))
 
 

@@ -5,30 +5,59 @@ cosign puts a signature beside the image, under the tag sha256-<digest>.sig.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
-from imagekit.errors import Surroundings, without_logins
+from imagekit.errors import Surroundings, UsageError, without_logins
+from imagekit.oci.answers import Refused
+from imagekit.oci.registry import Repository
 
 SIGNATURE = ".sig"
 """What the tag of a signature ends with."""
+
+SIMPLE = "application/vnd.dev.cosign.simplesigning.v1+json"
+"""Media type of what is signed."""
 
 TIMEOUT = 120
 """Seconds for one call."""
 
 MISSING = "cosign is not installed"
 
-_KEPT = ("PATH", "HOME", "DOCKER_CONFIG", "COSIGN_PASSWORD", "XDG_RUNTIME_DIR")
-
 
 def tag_of(digest: str) -> str:
     return digest.replace(":", "-") + SIGNATURE
 
 
+def signature(there: Repository, digest: str) -> str:
+    """The digest of what signs a manifest; empty where there is nothing, or something that is no signature."""
+    found = there.digest_of(tag_of(digest))
+    if not found:
+        return ""
+    try:
+        rows = json.loads(there.manifest(found)[0])["layers"]
+        kinds, said = {row["mediaType"] for row in rows}, json.loads(there.read(str(rows[0]["digest"])))
+        about = said["critical"]["image"]["docker-manifest-digest"]
+    except Refused as error:
+        if error.status != 404:
+            raise
+        return ""
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        return ""
+    return found if kinds == {SIMPLE} and about == digest else ""
+
+
 def available() -> bool:
     return shutil.which("cosign") is not None
+
+
+def needed() -> None:
+    """Raises Surroundings where images are to be signed and nothing here can do it: before anything is built."""
+    if not available():
+        raise Surroundings(MISSING, hint="Debian 13 has a package of it; without [sign] key nothing is signed")
 
 
 def sign(reference: str, key: str, ca: str, proxies: Mapping[str, str]) -> None:
@@ -36,23 +65,22 @@ def sign(reference: str, key: str, ca: str, proxies: Mapping[str, str]) -> None:
 
     The password of a key is in COSIGN_PASSWORD. Raises Surroundings.
     """
-    if not available():
-        raise Surroundings(MISSING, hint="Debian 13 has a package of it; without [sign] key nothing is signed")
     done = _run(["sign", "--yes", "--tlog-upload=false", "--key", key, reference], ca, proxies)
     if done.returncode:
         raise Surroundings(f"cosign could not sign {reference}", details=_last(done), hint="is COSIGN_PASSWORD set?")
 
 
 def trouble(reference: str, key: str, ca: str, proxies: Mapping[str, str]) -> str:
-    """Why an image is not signed by the owner of a public key; empty when it is. Raises Surroundings."""
+    """Why an image is not signed by the owner of a public key; empty when it is. Raises Surroundings, UsageError."""
+    if "://" not in key and not Path(key).is_file():
+        raise UsageError(f"there is no public key {key}", hint="cosign public-key --key cosign.key writes it")
     call = ["verify", "--private-infrastructure", "--key", key, reference]
     done = _run(call, ca, proxies)
     return " ".join(_last(done)) if done.returncode else ""
 
 
 def _run(call: list[str], ca: str, proxies: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    environment |= {name: text for name, text in os.environ.items() if f"env://{name}" in call}
+    environment = dict(os.environ)  # keys in a KMS are reached by variables of their own
     environment |= {"COSIGN_PASSWORD": environment.get("COSIGN_PASSWORD", "")}  # else it asks a terminal
     environment |= {"SSL_CERT_FILE": ca} if ca else {}
     environment |= {"NO_PROXY" if kind == "no_proxy" else f"{kind.upper()}_PROXY": url for kind, url in proxies.items()}

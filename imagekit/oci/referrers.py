@@ -8,7 +8,7 @@ A registry that knows referrers lists them by itself. In one that does not (Debi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from imagekit.errors import Surroundings
 from imagekit.oci.answers import Refused
 from imagekit.oci.image import INDEX, MANIFEST, descriptor
 from imagekit.oci.image import digest as digest_of
+from imagekit.oci.reference import DIGEST
 from imagekit.oci.registry import MANIFEST_MOST, Repository
 
 EMPTY = b"{}"
@@ -46,21 +47,27 @@ class Attached:
     annotations: Mapping[str, str]
 
 
-def attach(there: Repository, image: str, kind: str, content: bytes, annotations: Mapping[str, str]) -> str:
+def attach(
+    there: Repository, image: str, kind: str, content: bytes, annotations: Mapping[str, str],
+    known: Collection[str] = (),
+) -> str:  # fmt: skip
     """Add something to the image of a digest; the digest of its manifest. The same once more changes nothing.
 
-    `kind`: artifact type, and the media type of the content. Raises Surroundings, Refused.
+    `kind`: artifact type, and the media type of the content; `known`: digests of what is there. Raises Surroundings,
+    Refused.
     """
     subject, subject_type = there.manifest(image)
-    for blob in (EMPTY, content):
-        digest = digest_of(blob)
-        if not there.has(digest, len(blob)):
-            there.upload(digest, len(blob), blob)
     manifest = _json({
         "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind, "config": descriptor(EMPTY_TYPE, EMPTY),
         "layers": [descriptor(kind, content)], "annotations": dict(annotations),
         "subject": {"mediaType": subject_type or MANIFEST, "digest": image, "size": len(subject)},
     })  # fmt: skip
+    if digest_of(manifest) in known:
+        return digest_of(manifest)
+    for blob in (EMPTY, content):
+        digest = digest_of(blob)
+        if not there.has(digest, len(blob)):
+            there.upload(digest, len(blob), blob)
     return put(there, image, manifest, Attached(digest_of(manifest), kind, annotations))
 
 
@@ -83,7 +90,20 @@ def of(there: Repository, image: str, kind: str) -> list[Attached]:
 
 def all_of(there: Repository, image: str) -> list[Attached]:
     """Whatever refers to the image of a digest. Raises Surroundings."""
-    return [_attached(there, row) for row in _listed(there, image)]
+    found = (_attached(there, row) for row in _listed(there, image))
+    return [one for one in found if DIGEST.fullmatch(one.digest)]
+
+
+def is_about(there: Repository, one: Attached, image: str) -> bool:
+    """Whether its own manifest says so: a list of referrers may be written by anybody who may push."""
+    try:
+        return bool(json.loads(there.manifest(one.digest)[0])["subject"]["digest"] == image)
+    except Refused as error:
+        if error.status != 404:
+            raise
+        return False
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def content(there: Repository, one: Attached) -> bytes:
@@ -91,10 +111,10 @@ def content(there: Repository, one: Attached) -> bytes:
     raw, _ = there.manifest(one.digest)
     try:
         (row,) = json.loads(raw)["layers"]
-        kind, digest = str(row["mediaType"]), str(row["digest"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        kind = ""
-    if kind != one.kind:
+        kind, digest, size = str(row["mediaType"]), str(row["digest"]), int(row["size"])
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        kind, digest, size = "", "", 0
+    if kind != one.kind or not DIGEST.fullmatch(digest) or not 0 <= size <= MOST:
         raise ValueError(f"{one.digest} is no {one.kind}")
     return there.read(digest, MOST)
 

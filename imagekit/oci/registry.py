@@ -59,9 +59,9 @@ class Repository:
     def push(self) -> str:
         return f"repository:{self.name}:pull,push"
 
-    def has(self, digest: str, size: int) -> bool:
-        """Whether a blob is there, in its size."""
-        answer = self.wire.ask("HEAD", self._blob(digest), self.push, fine=(404,))
+    def has(self, digest: str, size: int, *, reading: bool = False) -> bool:
+        """Whether a blob is there, in its size. `reading`: nobody is going to send it."""
+        answer = self.wire.ask("HEAD", self._blob(digest), self.pull if reading else self.push, fine=(404,))
         told = answer.headers.get("Content-Length", "")
         return answer.status_code == 200 and (not told.isdigit() or int(told) == size)
 

@@ -82,6 +82,9 @@ def _own(environ: Mapping[str, str]) -> list[Path]:
     return [Path(FILE), Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "imagekit" / FILE]
 
 
+_PATHS = {("tls", "ca"), ("sign", "key"), ("sign", "public")}
+
+
 def _file(path: Path, problems: list[str]) -> list[Value]:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -93,12 +96,12 @@ def _file(path: Path, problems: list[str]) -> list[Value]:
         raise UsageError(f"{path}: {error}") from None
     problems += [f"{path}: {'.'.join(key)}: {text}" for key, text in _wrong(raw)]
     values = [Value(key, value, str(path)) for key, value in _flat(raw)]
-    return [_placed(value, path.parent) if value.key == ("tls", "ca") else value for value in values]
+    return [_placed(value, path.parent) if value.key in _PATHS else value for value in values]
 
 
 def _placed(value: Value, folder: Path) -> Value:
-    """A CA bundle is named from where the site file is."""
-    if not isinstance(value.value, str) or not value.value:
+    """A file is named from where the site file is; env://NAME and its like are none."""
+    if not isinstance(value.value, str) or not value.value or "://" in value.value:
         return value
     return Value(value.key, str(folder / Path(value.value).expanduser()), value.origin)
 

@@ -8,6 +8,7 @@ from imagekit.locking import Say
 from imagekit.oci import referrers
 from imagekit.oci.answers import Refused
 from imagekit.oci.reference import Reference
+from imagekit.oci.referrers import Paper
 from imagekit.oci.registry import Repository
 from imagekit.publish import TAKES_NONE
 from imagekit.record import Record
@@ -17,23 +18,29 @@ from imagekit.supply.contents import Licenses
 
 
 def attach(
-    place: Reference, there: Repository, digest: str, made: tuple[Lock, Record], licenses: Licenses, site: Site,
+    place: Reference, there: Repository, digest: str, made: tuple[Lock, Record] | None, licenses: Licenses, site: Site,
     say: Say,
 ) -> None:  # fmt: skip
-    """To the image of a digest; the same once more changes nothing. Raises Surroundings."""
-    lock, record = made
-    rows = (
+    """To the image of a digest; the same once more changes nothing. What is attached here is signed, and nothing else.
+
+    `made`: lock and record; None where nobody has them: the image is signed all the same. Raises Surroundings.
+    """
+    own = list[str]()
+    try:
+        known = {one.digest for one in referrers.all_of(there, digest)} if made else set()
+        for paper in _papers(*made, licenses, digest) if made else ():
+            own.append(referrers.attach(there, digest, paper.kind, paper.content, paper.annotations, known))
+    except Refused as error:
+        if error.status not in TAKES_NONE:
+            raise  # else that it takes nothing was said of the proof
+    word = verified.sign(place, [digest, *own], site)
+    if word:
+        say("sign", word)
+
+
+def _papers(lock: Lock, record: Record, licenses: Licenses, digest: str) -> tuple[Paper, ...]:
+    return (
         papers.made_from(record, lock),
         sbom.paper(lock, record, licenses, digest),
         provenance.paper(lock, record, digest),
     )
-    try:
-        for paper in rows:
-            referrers.attach(there, digest, paper.kind, paper.content, paper.annotations)
-    except Refused as error:
-        if error.status not in TAKES_NONE:
-            raise
-        return  # that it takes nothing was said of the proof
-    word = verified.sign(place, digest, site)
-    if word:
-        say("sign", word)

@@ -22,6 +22,9 @@ from imagekit.supply.licenses import License, of_debian, of_wheel
 
 COPYRIGHT = "usr/share/doc/"
 
+RULES = 2
+"""Part of the name of what is remembered: raised when the same text is another licence."""
+
 SCRIPT = """
 import glob, json
 def read(path):
@@ -76,12 +79,14 @@ def of_layers(layers: Iterable[Stacked], shelf: Kept) -> dict[str, License]:
 
 
 def _remembered(shelf: Kept, of: str, make: Callable[[], dict[str, License]]) -> dict[str, License]:
-    note = shelf.folder / MEMO / f"licenses-{of}"
+    note = shelf.folder / MEMO / f"licenses-{RULES}-{of}"
     try:
         rows = json.loads(note.read_text(encoding="utf-8"))
         return {str(name): License(str(text), dict(refs)) for name, (text, refs) in rows.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         found = make()
+    if not found:  # it could not be read, this time
+        return found
     write(note, json.dumps({name: [one.expression, one.refs] for name, one in found.items()}).encode())
     return found
 
@@ -101,17 +106,21 @@ def _is_metadata(name: str) -> bool:
 
 def of_system(path: Path) -> dict[str, License]:
     """By package, out of the tar or the layer of a system; nothing of one that cannot be read."""
-    found = {}
+    found, links = dict[str, License](), dict[str, str]()
     try:
         with tarfile.open(path) as archive:
             for member in archive:
-                name = member.name.removeprefix("./")
-                if name.startswith(COPYRIGHT) and name.endswith("/copyright") and member.isreg():
+                place, _, name = member.name.removeprefix("./").removeprefix(COPYRIGHT).partition("/")
+                if not member.name.removeprefix("./").startswith(COPYRIGHT):
+                    continue
+                if member.issym() and not name:  # libstdc++6 -> gcc-12-base
+                    links[place] = member.linkname.rstrip("/").rpartition("/")[2]
+                elif member.isreg() and name == "copyright":
                     file = archive.extractfile(member)
-                    found[name.split("/")[3]] = of_debian(file.read().decode(errors="replace") if file else "")
+                    found[place] = of_debian(file.read().decode(errors="replace") if file else "")
     except (OSError, EOFError, zlib.error, tarfile.TarError):
         return {}
-    return found
+    return found | {name: found[other] for name, other in links.items() if other in found}
 
 
 def told(stdout: str) -> Licenses:

@@ -5,6 +5,7 @@ What has no identifier of SPDX gets a LicenseRef with the very words: nobody gue
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
@@ -32,7 +33,7 @@ _WORDS = {
     "3 clause bsd": "BSD-3-Clause", "bsd 3": "BSD-3-Clause", "bsd 4 clause": "BSD-4-Clause", "mpl 1.1": "MPL-1.1",
     "mpl 2.0": "MPL-2.0", "mozilla public 2.0 mpl 2.0": "MPL-2.0", "python foundation": "PSF-2.0", "hpnd": "HPND",
     "nvidia proprietary": "LicenseRef-NVIDIA-Proprietary", "unlicense": "Unlicense", "cc0 1.0": "CC0-1.0",
-    "fsfullr": "FSFULLR", "fsfap": "FSFAP", "fsful": "FSFUL", "bsl": "BSL-1.0", "bsl 1.0": "BSL-1.0", "ftl": "FTL",
+    "fsfullr": "FSFULLR", "fsfap": "FSFAP", "fsful": "FSFUL", "bsl 1.0": "BSL-1.0", "ftl": "FTL",
     "afl 2.1": "AFL-2.1", "openssl": "OpenSSL", "beerware": "Beerware", "ijg": "IJG", "ofl 1.1": "OFL-1.1",
 }  # fmt: skip
 """Words, as `_plain` leaves them -> identifier of SPDX, where there is only one that they can mean."""
@@ -53,14 +54,14 @@ def of_wheel(metadata: str) -> License:
     text = (said.get("License") or "").strip()
     first = text.splitlines()[0].strip() if text else ""
     classified = [line.rpartition("::")[2].strip() for line in said.get_all("Classifier", []) if "License ::" in line]
-    words = [first] if first and len(first) < LONG and first.upper() != "UNKNOWN" else []
-    for word in words:
-        if found := _known(word) or _expression(word):
+    names = [name for name in dict.fromkeys(classified) if name not in ("OSI Approved", "Other/Proprietary License")]
+    field = first if first and len(first) < LONG and first.upper() != "UNKNOWN" else ""
+    if len(names) > 1:  # which of them, or all?
+        return _named("python", "; ".join(filter(None, [field, *names])))
+    for word in filter(None, [field, *names]):
+        if found := _expression(word) or _WORDS.get(_plain(word), ""):
             return _with_words(found, word)
-    names = [name for name in classified if name not in ("OSI Approved",)]
-    if len(names) == 1 and (found := _known(names[0])):
-        return _with_words(found, names[0])
-    for word in (*words, *names[:1]):
+    for word in filter(None, [field, *names, *classified]):
         return _named("python", word)
     return License()
 
@@ -81,23 +82,37 @@ def of_debian(copyright: str) -> License:
 
 
 def _debian(line: str, refs: dict[str, str]) -> str:
-    """GPL-2+ or Artistic -> GPL-2.0-or-later OR LicenseRef-debian-Artistic."""
+    """GPL-2+ or Artistic -> GPL-2.0-or-later OR LicenseRef-debian-Artistic.
+
+    `or` binds looser than `and`, but for an `and` after a comma, which takes all before it (DEP-5).
+    """
+    outer = [part for part in re.split(r",\s+and\s+", line) if part.strip(" ,")]
+    made = [_either(part, refs) for part in outer]
+    if len(made) == 1:
+        return made[0]
+    return " AND ".join(f"({part})" if " OR " in part else part for part in dict.fromkeys(made))
+
+
+def _either(text: str, refs: dict[str, str]) -> str:
     groups = []
-    for alternative in re.split(r",?\s+or\s+", line):
-        names = [name.strip(" ,") for name in re.split(r",?\s+and\s+|,\s*", alternative) if name.strip(" ,")]
-        found = []
-        for name in names:
-            known = _known(name) or _expression(name)
-            if not known:
-                made = _named("debian", name)
-                refs.update(made.refs)
-                known = made.expression
-            found.append(known)
-        groups.append(" AND ".join(dict.fromkeys(found)))
+    for alternative in re.split(r",?\s+or\s+", text):
+        names = [name.strip(" ,") for name in re.split(r"\s+and\s+|,\s*", alternative) if name.strip(" ,")]
+        groups.append(" AND ".join(dict.fromkeys(_one(name, refs) for name in names)))
     unique = list(dict.fromkeys(filter(None, groups)))
     if len(unique) == 1:
         return unique[0]
     return " OR ".join(f"({group})" if " AND " in group else group for group in unique)
+
+
+def _one(name: str, refs: dict[str, str]) -> str:
+    known = _gnu(name) or _WORDS.get(_plain(name), "")
+    if not known and not name.startswith("LicenseRef"):
+        known = _expression(name)
+    if known:
+        return known
+    made = _named("debian", name)
+    refs.update(made.refs)
+    return made.expression
 
 
 def _expression(text: str) -> str:
@@ -107,13 +122,13 @@ def _expression(text: str) -> str:
         return ""
 
 
-def _known(text: str) -> str:
+def _gnu(text: str) -> str:
+    """Of Debian, where GPL-3 is version 3 and no other; elsewhere nobody knows."""
     gnu = _GNU.fullmatch(text.strip())
-    if gnu:
-        version = gnu["version"] if "." in gnu["version"] else f"{gnu['version']}.0"
-        version = {"LGPL2.1": "2.1", "GFDL1.3": "1.3"}.get(f"{gnu['name'].upper()}{version}", version)
-        return _expression(f"{gnu['name'].upper()}-{version}-{'or-later' if gnu['later'] else 'only'}")
-    return _WORDS.get(_plain(text), "")
+    if not gnu:
+        return ""
+    version = gnu["version"] if "." in gnu["version"] else f"{gnu['version']}.0"
+    return _expression(f"{gnu['name'].upper()}-{version}-{'or-later' if gnu['later'] else 'only'}")
 
 
 def _plain(text: str) -> str:
@@ -122,7 +137,10 @@ def _plain(text: str) -> str:
 
 
 def _named(whose: str, words: str) -> License:
+    """Other words have another name: what an idstring cannot have is in a few digits at its end."""
     slug = re.sub(r"[^A-Za-z0-9.]+", "-", words).strip("-.")[:LONG] or "unnamed"
+    if slug != words.replace(" ", "-"):
+        slug += f"-{hashlib.sha256(words.encode()).hexdigest()[:6]}"
     ref = f"LicenseRef-{whose}-{slug}"
     return License(ref, {ref: words})
 

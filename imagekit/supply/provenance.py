@@ -14,6 +14,7 @@ from imagekit import __version__
 from imagekit.lock.model import Lock
 from imagekit.oci.referrers import Paper
 from imagekit.record import Record
+from imagekit.supply import sbom
 
 KIND = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -66,23 +67,21 @@ def _python(lock: Lock) -> list[dict[str, Any]]:
     for package in lock.packages:
         if package.kind == "standin":
             continue
-        row = {"uri": f"pkg:pypi/{package.name}@{quote(package.version)}", "name": package.file}
-        rows.append({**row, "digest": {"sha256": package.sha256}})
+        rows.append({"uri": sbom.purl(package), "name": package.file, "digest": {"sha256": package.sha256}})
         if package.commit:
             rows[-1]["annotations"] = {"commit": package.commit}
-    rows += [
-        {"uri": f"pkg:pypi/{tool.name}@{quote(tool.version)}", "name": f"to build {owner}",
-         "digest": {"sha256": tool.hashes[0]}}
-        for owner, tools in sorted(lock.build_requires.items())
-        for tool in tools
-        if tool.hashes
-    ]  # fmt: skip
+    tools = [("the image", tool) for tool in lock.tools]
+    tools += [(owner, tool) for owner, rows_of in sorted(lock.build_requires.items()) for tool in rows_of]
+    for owner, tool in tools:
+        row = {"uri": f"pkg:pypi/{tool.name}@{quote(tool.version)}", "name": f"to build {owner}"}
+        # of several files that would do nobody knows which did
+        rows.append(row | ({"digest": {"sha256": tool.hashes[0]}} if len(tool.hashes) == 1 else {}))
     return rows
 
 
 def _system(lock: Lock, record: Record) -> list[dict[str, Any]]:
-    distribution = lock.resolution.os.split()[0].lower()
+    distribution = (lock.resolution.os.split() or ["linux"])[0].lower()
     return [
-        {"uri": f"pkg:deb/{distribution}/{quote(name)}@{quote(version)}?arch=amd64", "name": name}
+        {"uri": f"pkg:deb/{distribution}/{quote(name)}@{quote(version)}", "name": name}
         for name, version in sorted(record.system.items())
     ]

@@ -5,6 +5,7 @@ The same image has the same document on every day: its time is that of the lock.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -45,9 +46,8 @@ def document(lock: Lock, record: Record, licenses: Licenses, digest: str) -> Row
     image = _row(IMAGE, record.tag, record.key[:12], f"pkg:oci/{quote(name)}@{quote(digest)}")
     image |= {"primaryPackagePurpose": "CONTAINER", "checksums": _sha256(_hex(digest))}
     used = " ".join(row["licenseDeclared"] for row in (*python, *system))
-    return {
+    made: Row = {
         "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": record.tag,
-        "documentNamespace": f"urn:imagekit:spdx:{_hex(digest)}",
         "creationInfo": {"created": _time(lock), "creators": [f"Tool: imagekit-{__version__}"]},
         "packages": [image, *python, *system],
         "relationships": [
@@ -59,11 +59,15 @@ def document(lock: Lock, record: Record, licenses: Licenses, digest: str) -> Row
             {"licenseId": ref, "extractedText": text} for ref, text in sorted(refs.items()) if ref in used
         ],
     }  # fmt: skip
+    # another document has another name, also on the same image
+    made["documentNamespace"] = (
+        f"urn:imagekit:spdx:{hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()}"
+    )
+    return made
 
 
 def _of_python(package: Package, record: Record, found: License) -> Row:
-    purl = f"pkg:pypi/{package.name}@{quote(package.version)}"
-    row = _row(_id("python", package.name), package.name, package.version, purl)
+    row = _row(_id("python", package.name), package.name, package.version, purl(package))
     row |= {"licenseDeclared": found.expression}
     if package.kind == "standin":
         return {**row, "comment": "no file of its own: it stands in for the package that replaces it"}
@@ -78,14 +82,20 @@ def _of_python(package: Package, record: Record, found: License) -> Row:
     return row
 
 
+def purl(package: Package) -> str:
+    """Only what comes from the default index or that of torch is what everybody calls by this name."""
+    kind = "pypi" if package.index in ("pypi", "pytorch") or package.kind == "standin" else "generic"
+    return f"pkg:{kind}/{package.name}@{quote(package.version)}"
+
+
 def _public(address: str) -> str:
     """git@host:team/name and https://user@host/team/name without a user, as an address."""
     return re.sub(r"//[^/@]*@", "//", address if "://" in address else f"ssh://{address.replace(':', '/', 1)}")
 
 
 def _of_system(name: str, version: str, os: str, found: License) -> Row:
-    distribution = os.split()[0].lower()
-    row = _row(_id("system", name), name, version, f"pkg:deb/{distribution}/{quote(name)}@{quote(version)}?arch=amd64")
+    distribution = (os.split() or ["linux"])[0].lower()
+    row = _row(_id("system", name), name, version, f"pkg:deb/{distribution}/{quote(name)}@{quote(version)}")
     return {**row, "licenseDeclared": found.expression}
 
 

@@ -1,17 +1,21 @@
-"""Whether an image of a registry is what is said of it: its bytes, what it was made from, its proof, its signature."""
+"""Whether an image of a registry is what is said of it: its bytes, its name, what it was made from, its proof, its
+signature."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, TypeVar
 
-from imagekit import contract, papers, remote
+from imagekit import contract, papers, policy, remote, tag
+from imagekit.errors import UsageError
 from imagekit.oci import cosign, referrers
 from imagekit.oci import reference as references
 from imagekit.oci.answers import Refused
-from imagekit.oci.reference import Reference
+from imagekit.oci.reference import DIGEST, Reference
 from imagekit.oci.registry import Repository
 from imagekit.papers import MadeFrom
 from imagekit.proof import attached, evidence
@@ -20,152 +24,260 @@ from imagekit.report import failing
 from imagekit.site import Site
 from imagekit.supply import provenance, sbom
 
+OURS = re.compile(r"\d+\.\d+\.\d+-cuda")
+"""How a name begins that says what it leads to (docs/tags.md)."""
+
 PASS, FAIL, SKIP = "PASS", "FAIL", "SKIP"
+
+ODD = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError)
+"""How what others attach is not what it should be."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Finding:
     what: str
-    """bytes | record | sbom | provenance | proof | signature"""
+    """bytes | name | record | sbom | provenance | proof | signature"""
     status: str
     """PASS | FAIL | SKIP"""
     text: str
 
 
+@dataclass
+class _Image:
+    """What is asked about."""
+
+    place: str
+    """HOST/REPOSITORY."""
+    there: Repository
+    digest: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    key: str = ""
+    """Public; empty: nothing has to be signed."""
+    ca: str = ""
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    verdicts: dict[str, str] = field(default_factory=dict)
+    """Digest of a manifest -> what is wrong with its signature."""
+    used: list[str] = field(default_factory=list)
+    """Digests of what was believed."""
+
+    def trouble(self, digest: str) -> str:
+        if self.key and digest not in self.verdicts:
+            self.verdicts[digest] = cosign.trouble(f"{self.place}@{digest}", self.key, self.ca, self.proxies)
+        return self.verdicts.get(digest, "")
+
+    def attached(self, kind: str, good: Callable[[Any], T]) -> T | None:
+        """The first thing of a kind that is about this image, in order, and signed where it has to be.
+
+        `good` raises one of ODD for what is none. Anybody who may push can attach something: the rest is passed over.
+        """
+        for one in referrers.of(self.there, self.digest, kind):
+            try:
+                found = good(json.loads(referrers.content(self.there, one)))
+            except Refused as error:
+                if error.status != 404:
+                    raise
+                continue
+            except ODD:
+                continue
+            if not self.trouble(one.digest):
+                self.used.append(one.digest)
+                return found
+        return None
+
+
 def verify(name: str, key: str, site: Site) -> tuple[str, list[Finding]]:
     """(HOST/REPOSITORY@DIGEST, what was found). `name`: of an image in a registry; `key`: public, or empty for the
-    site's. Raises UsageError where there is no such image, Surroundings."""
+    site's. Raises UsageError where there is no such image, Surroundings where a key is given and nothing here can use
+    it."""
     asked = references.parse(name.removeprefix(remote.REGISTRY))
     there = remote.repository(asked, site)
     digest, config = attached.names_of(there, asked.digest or asked.tag or "latest")
-    image = Remote(str(asked), there, digest).image("")
-    made = papers.of(there, digest)
+    away = Remote(str(asked), there, digest)
+    labels = contract.told(away.image("")["Config"].get("Labels") or {})
+    if key:
+        cosign.needed()
+    wanted = key or (site.settings.sign.public if cosign.available() else "")
+    image = _Image(asked.place, there, digest, labels, wanted, site.ca, site.proxy)
+    made = _made(image, config, away)
     found = [
         _bytes(there, digest),
-        _record(made, contract.told(image["Config"].get("Labels") or {})),
-        _sbom(there, digest, made),
-        _provenance(there, digest, made),
-        _proof(there, digest, config),
-        _signature(asked, there, digest, key or site.settings.sign.public, site),
+        _name(image, asked, site),
+        _record(image, made),
+        _sbom(image, made),
+        _provenance(image, made),
+        _proof(image, config),
+        _signature(image, site),
     ]
     return f"{asked.place}@{digest}", found
 
 
 def _bytes(there: Repository, digest: str) -> Finding:
     """Every blob is there in its size; a registry compares digests when it takes them."""
-    manifest = json.loads(there.manifest(digest)[0])
-    rows = [manifest["config"], *manifest["layers"]]
-    missing = [str(row["digest"])[:19] for row in rows if not there.has(str(row["digest"]), int(row["size"]))]
+    try:
+        manifest = json.loads(there.manifest(digest)[0])
+        rows = [(str(row["digest"]), int(row["size"])) for row in (manifest["config"], *manifest["layers"])]
+    except ODD:
+        return Finding("bytes", FAIL, "its manifest cannot be read")
+    there_are = [DIGEST.fullmatch(name) and there.has(name, size, reading=True) for name, size in rows]
+    missing = [name[:19] for (name, _), is_there in zip(rows, there_are, strict=True) if not is_there]
     if missing:
         return Finding("bytes", FAIL, f"{len(missing)} blobs are not there: {', '.join(missing[:3])}")
     return Finding("bytes", PASS, f"manifest by its digest, {len(rows)} blobs")
 
 
-def _record(made: MadeFrom | None, labels: dict[str, str]) -> Finding:
+def _made(image: _Image, config: str, away: Remote) -> MadeFrom | None:
+    """Its record, and the lock: attached, or in the image itself."""
+
+    def good(row: Any) -> MadeFrom:
+        made = papers.read(row)
+        if made.record.image not in (image.digest, config):
+            raise ValueError("it is about another image")
+        inside = b"" if made.lock else away.files("", [papers.LOCK]).get(papers.LOCK, b"")
+        return MadeFrom(made.record, made.lock or papers.lock_in(inside, image.labels.get("lock", "")))
+
+    return image.attached(papers.KIND, good)
+
+
+def _name(image: _Image, reference: Reference, site: Site) -> Finding:
+    """A name of ours leads to the image that it says: who may move names could have it lead to another good one."""
+    asked = reference.tag
+    if reference.digest or not asked:
+        return Finding("name", SKIP, "a digest was asked for")
+    if not OURS.match(asked):
+        return Finding("name", SKIP, f"{asked} says nothing of what it leads to")
+    try:
+        own = tag.of_labels(str(reference), image.labels, site.settings.tags, "0" * 7, "0" * 8)
+    except UsageError as error:
+        return Finding("name", FAIL, error.message)
+    bare = own.profile.rpartition(":")[2]
+    stack = f"{image.labels.get('torch', '')}-cuda{image.labels.get('cuda', '')}"
+    match = tag.IMMUTABLE.fullmatch(asked)
+    if asked not in (bare, stack) and not (match and match["stem"] == bare):
+        return Finding("name", FAIL, f"it leads to an image of {bare}")
+    return Finding("name", PASS, "it is the image's own")
+
+
+def _record(image: _Image, made: MadeFrom | None) -> Finding:
     if made is None:
-        return Finding("record", FAIL, "nothing says what it was made from")
-    if labels.get("lock") != f"sha256:{made.record.lock}":
+        return Finding("record", FAIL, "nothing that can be believed says what it was made from")
+    if image.labels.get("lock") != f"sha256:{made.record.lock}":
         return Finding("record", FAIL, "its label names another lock than its record")
     if made.lock is None:
-        return Finding("record", SKIP, "its record is there without the lock")
+        return Finding("record", FAIL, "its record is there without the lock")
     return Finding("record", PASS, f"lock sha256:{made.record.lock[:12]}, {len(made.lock.packages)} packages")
 
 
-def _sbom(there: Repository, digest: str, made: MadeFrom | None) -> Finding:
-    found = document(there, digest)
-    if found is None:
-        return Finding("sbom", FAIL, "none is attached")
+def _sbom(image: _Image, made: MadeFrom | None) -> Finding:
     if made is None or made.lock is None:
-        return Finding("sbom", SKIP, "there is no lock to compare it with")
-    said = {(row["name"], row.get("versionInfo")): _sums(row) for row in found["packages"]}
-    wrong = [
-        package.name
+        return Finding("sbom", FAIL, "there is no lock to compare it with")
+    wanted = {
+        (package.name, package.version): [package.sha256] if package.kind != "standin" else []
         for package in made.lock.packages
-        if said.get((package.name, package.version)) != ([package.sha256] if package.kind != "standin" else [])
-    ]
-    wrong += [name for name, version in made.record.system.items() if (name, version) not in said]
-    if wrong:
-        return Finding("sbom", FAIL, f"it says something else of {', '.join(wrong[:3])}")
-    return Finding("sbom", PASS, f"{found['spdxVersion']}, {len(said) - 1} packages, as locked and recorded")
+    } | {(name, version): [] for name, version in made.record.system.items()}
+
+    def good(row: Any) -> str:
+        if _contents(row, image.digest) != wanted:
+            raise ValueError("it says something else")
+        return str(row["spdxVersion"])
+
+    version = image.attached(sbom.KIND, good)
+    if version is None:
+        return Finding("sbom", FAIL, "none is attached that says what lock and record say")
+    return Finding("sbom", PASS, f"{version}, {len(wanted)} packages, as locked and recorded")
 
 
-def _sums(row: dict[str, Any]) -> list[str]:
+def _contents(row: Any, digest: str) -> dict[tuple[str, str], list[str]]:
+    """(name, version) -> hashes, of all but the image itself. Raises one of ODD for what is no SBOM of this image."""
+    rows = {str(one["SPDXID"]): one for one in row["packages"]}
+    if _sums(rows.pop(sbom.IMAGE)) != [digest.removeprefix("sha256:")]:
+        raise ValueError("it is about another image")
+    _ = [(str(one["licenseDeclared"]), str(one["name"])) for one in rows.values()]
+    return {(str(one["name"]), str(one["versionInfo"])): _sums(one) for one in rows.values()}
+
+
+def _sums(row: Any) -> list[str]:
     return [str(one["checksumValue"]) for one in row.get("checksums") or []]
 
 
 def document(there: Repository, digest: str) -> dict[str, Any] | None:
-    """The SBOM of an image of a registry; of an image and no other."""
-    for row in _attached(there, digest, sbom.KIND):
-        image: dict[str, Any] = next((one for one in row.get("packages") or [] if one.get("SPDXID") == sbom.IMAGE), {})
-        if _sums(image) == [digest.removeprefix("sha256:")]:
-            return row
-    return None
+    """The SBOM of an image of a registry: one that agrees with its record, if there is one, else one of this image."""
+    image = _Image(there.name, there, digest)
+
+    def good(row: Any) -> dict[str, Any]:
+        _contents(row, digest)
+        return dict(row)
+
+    made = papers.of(there, digest)
+    if made and made.lock:
+        names = {(package.name, package.version) for package in made.lock.packages} | set(made.record.system.items())
+
+        def better(row: Any) -> dict[str, Any]:
+            if _contents(row, digest).keys() != names:
+                raise ValueError("it says something else")
+            return dict(row)
+
+        return image.attached(sbom.KIND, better) or image.attached(sbom.KIND, good)
+    return image.attached(sbom.KIND, good)
 
 
-def _provenance(there: Repository, digest: str, made: MadeFrom | None) -> Finding:
+def _provenance(image: _Image, made: MadeFrom | None) -> Finding:
     if made is None or made.lock is None:
-        return Finding("provenance", SKIP, "there is no lock to compare it with")
-    wanted = provenance.statement(made.lock, made.record, digest)
-    for row in _attached(there, digest, provenance.KIND):
-        if row.get("predicateType") == provenance.PREDICATE and row.get("subject") == wanted["subject"]:
-            if row["predicate"].get("buildDefinition") != wanted["predicate"]["buildDefinition"]:
-                return Finding("provenance", FAIL, "it says another build than lock and record")
-            count = len(wanted["predicate"]["buildDefinition"]["resolvedDependencies"])
-            return Finding("provenance", PASS, f"SLSA v1, {count} dependencies, as locked and recorded")
-    return Finding("provenance", FAIL, "none is attached")
+        return Finding("provenance", FAIL, "there is no lock to compare it with")
+    wanted = provenance.statement(made.lock, made.record, image.digest)
+    build = wanted["predicate"]["buildDefinition"]
+
+    def good(row: Any) -> int:
+        same = row["predicateType"] == provenance.PREDICATE and row["subject"] == wanted["subject"]
+        if not same or row["predicate"]["buildDefinition"] != build:
+            raise ValueError("it says something else")
+        return len(build["resolvedDependencies"])
+
+    count = image.attached(provenance.KIND, good)
+    if count is None:
+        return Finding("provenance", FAIL, "none is attached that says what lock and record say")
+    return Finding("provenance", PASS, f"SLSA v1, {count} dependencies, as locked and recorded")
 
 
-def _proof(there: Repository, digest: str, config: str) -> Finding:
-    found = [*evidence.of(config, digest), *attached.all_of(there, digest)]
-    found.sort(key=lambda one: one.report.time, reverse=True)
-    if evidence.good(found):
-        return Finding("proof", PASS, f"{evidence.stages(found[0].report)}, {found[0].report.time[:10]}")
-    bad = failing([one.report for one in found])
-    return Finding("proof", FAIL, bad[0] if bad else "the whole image was never proven")
+def _proof(image: _Image, config: str) -> Finding:
+    """As the registry has it; reports come from whoever has proven the image, and are not signed."""
+    ends = datetime.now(timezone.utc) + policy.AHEAD
+    found = [one for one in attached.all_of(image.there, image.digest) if policy.time_of(one.report.time) <= ends]
+    found.sort(key=lambda one: policy.time_of(one.report.time), reverse=True)
+    if not evidence.good(found):
+        bad = failing([one.report for one in found])
+        return Finding("proof", FAIL, bad[0] if bad else "the whole image was never proven")
+    told = f"{evidence.stages(found[0].report)}, {found[0].report.time[:10]}"
+    return Finding("proof", PASS, told + ("; reports are not signed" if image.key else ""))
 
 
-def _signature(asked: Reference, there: Repository, digest: str, key: str, site: Site) -> Finding:
-    """Of the image, and of all that says what it is."""
-    if not key:
-        return Finding("signature", SKIP, "no public key: --key, or [sign] public of the site")
-    if not cosign.available():
+def _signature(image: _Image, site: Site) -> Finding:
+    """Of the image, and of all that was believed above."""
+    if not image.key and site.settings.sign.public:
         return Finding("signature", SKIP, cosign.MISSING)
-    signed = to_sign(there, digest)
-    for one in signed:
-        problem = cosign.trouble(f"{asked.place}@{one}", key, site.ca, site.proxy)
-        if problem:
-            what = "the image" if one == digest else "what is attached to it"
-            return Finding("signature", FAIL, f"{what}: {problem}")
-    return Finding("signature", PASS, f"of the image and of {len(signed) - 1} things attached to it")
+    if not image.key:
+        return Finding("signature", SKIP, "no public key: --key, or [sign] public of the site")
+    problem = image.trouble(image.digest)
+    if problem:
+        return Finding("signature", FAIL, problem)
+    return Finding("signature", PASS, f"of the image and of {len(image.used)} things attached to it")
 
 
-def to_sign(there: Repository, digest: str) -> list[str]:
-    """The image, and what is attached to it that says what it is; reports come later, from whoever has proven it."""
-    kinds = (papers.KIND, sbom.KIND, provenance.KIND)
-    return [digest, *(one.digest for one in referrers.all_of(there, digest) if one.kind in kinds)]
+def sign(place: Reference, digests: Sequence[str], site: Site) -> str:
+    """Sign an image, the first, and what was attached to it; a word on it, empty where the site has no key.
 
-
-def sign(place: Reference, digest: str, site: Site) -> str:
-    """A word on what was signed; empty where the site has no key. Raises Surroundings."""
-    if not site.settings.sign.key:
+    What our own key has signed already stays as it is. Raises Surroundings.
+    """
+    key, public = site.settings.sign.key, site.settings.sign.public
+    if not key:
         return ""
     there = remote.repository(place, site)
-    signed = to_sign(there, digest)
-    for one in signed:
-        if not there.digest_of(cosign.tag_of(one)):
-            cosign.sign(f"{place.place}@{one}", site.settings.sign.key, site.ca, site.proxy)
-    return f"the image and {len(signed) - 1} things attached to it, by cosign"
-
-
-def _attached(there: Repository, digest: str, kind: str) -> Iterator[dict[str, Any]]:
-    for one in referrers.of(there, digest, kind):
-        try:
-            row = json.loads(referrers.content(there, one))
-        except Refused as error:
-            if error.status != 404:
-                raise
+    new = 0
+    for digest in digests:
+        name = f"{place.place}@{digest}"
+        if cosign.signature(there, digest) and (not public or not cosign.trouble(name, public, site.ca, site.proxy)):
             continue
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict):
-            yield row
+        cosign.sign(name, key, site.ca, site.proxy)
+        new += 1
+    return f"{new} of {len(digests)} by cosign: the image, and what says what is in it" if new else "signed already"
