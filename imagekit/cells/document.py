@@ -63,7 +63,7 @@ class Matrix(_Model):
 
 
 class Bench(_Model):
-    """Figures of each new image, compared with those of the last that was promoted."""
+    """Figures of each new image, compared with the first that were measured."""
 
     max_regression: Share = "10%"
     """By how much a figure may be worse."""

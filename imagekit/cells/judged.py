@@ -32,7 +32,17 @@ class Judged:
 
 def judge(cells: Sequence[Cell], site: Site) -> list[Judged]:
     """Raises UsageError for a cell that cannot be read, and for two that would be one image."""
-    found = [_judged(cell, site) for cell in cells]
+    found, problems = list[Judged](), list[tuple[Cell, UsageError]]()
+    for cell in cells:
+        try:
+            found.append(_judged(cell, site))
+        except UsageError as error:
+            problems.append((cell, error))
+    if len(problems) == 1:
+        raise problems[0][1]
+    if problems:
+        lines = [f"{cell.profile}: {line}" for cell, error in problems for line in (error.message, *error.details)]
+        raise UsageError("cells of the matrix cannot be read", details=dict.fromkeys(lines), hint=problems[0][1].hint)
     by_tag: dict[str, list[str]] = {}
     for one in found:
         if one.tag:

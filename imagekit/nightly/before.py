@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from imagekit import papers, remote
 from imagekit.errors import UsageError
+from imagekit.nightly import verdict
+from imagekit.nightly.verdict import Verdict
 from imagekit.oci import reference as references
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry import Repository
@@ -25,6 +27,8 @@ class Before:
     made: MadeFrom | None = None
     reports: tuple[Report, ...] = ()
     """What was proven of it, newest first, as the registry has it and this machine."""
+    verdict: Verdict | None = None
+    """Of an engine, where one has said something."""
     lacks: str = ""
     """Why what is there is no image of imagekit's, if it is none."""
 
@@ -48,7 +52,7 @@ def before(name: str, site: Site) -> Before:
     if not digest:
         return Before(place, tag)
     try:
-        return Before(place, tag, digest, papers.of(there, digest), reports(there, digest))
+        return Before(place, tag, digest, papers.of(there, digest), reports(there, digest), verdict.of(there, digest))
     except UsageError as error:
         return Before(place, tag, digest, lacks=error.message)
 

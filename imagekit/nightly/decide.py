@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from imagekit import composed, locking, pipeline
+from imagekit import composed, locking, pipeline, publish, remote
 from imagekit.cells import judged
 from imagekit.cells.document import Night
 from imagekit.cells.judged import Judged
@@ -32,6 +32,8 @@ class Decision:
     before: Before | None = None
     lock: Lock | None = None
     reasons: tuple[Reason, ...] = ()
+    unknown: str = ""
+    """What could not be asked for it."""
     error: Error | None = None
     """Why nothing can be decided."""
 
@@ -61,12 +63,12 @@ def decide(cells: Sequence[Judged], night: Night, site: Site, now: datetime) -> 
     """
     begun = [Decision(cell) for cell in cells if cell.tag]
     with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as threads:
-        begun = list(threads.map(lambda one: _begun(one, site), begun))
+        begun = list(threads.map(lambda one: _begun(one, night, site), begun))
         outside = look([lock for one in begun if (lock := _known(one))], site)
         done = list(threads.map(lambda one: _decided(one, outside, night, site, now), begun))
     stood_on = {one.lock.resolution.base.name for one in done if one.lock and outside.base(one.lock)}
     unseen = [f"{name} is another image now, and no engine here can say what it has" for name in sorted(stood_on)]
-    return done, (*outside.unknown, *unseen)
+    return done, (*outside.unknown, *unseen, *(one.unknown for one in done if one.unknown))
 
 
 def _there(one: Decision, site: Site) -> Decision:
@@ -76,20 +78,26 @@ def _there(one: Decision, site: Site) -> Decision:
         return replace(one, error=error)
 
 
-def _begun(one: Decision, site: Site) -> Decision:
+def _begun(one: Decision, night: Night, site: Site) -> Decision:
     """With what is there, and the lock to start from, if there is one."""
     found = _there(one, site)
-    return replace(found, lock=_start(found)) if found.before else found
+    try:
+        return replace(found, lock=_start(found, night)) if found.before else found
+    except Error as error:  # of a lock that cannot be read
+        return replace(found, error=error)
 
 
-def _start(one: Decision) -> Lock | None:
-    """The newer of the lock in the user's folder and the image's own, as far as they answer what is asked."""
+def _start(one: Decision, night: Night) -> Lock | None:
+    """The lock in the user's folder and the image's own, as far as they answer what is asked: the newer of them, and
+    without updates the first. One that does not answer is what the next one starts from."""
     assert one.cell.profile and one.cell.resolution and one.before
     path = locking.path_of(one.cell.profile, one.cell.resolution)
     here = read(path) if path.is_file() else None
     there = one.before.made.lock if one.before.made else None
     fits = [lock for lock in (here, there) if lock and not stale(lock, one.cell.resolution)]
-    return max(fits, key=lambda lock: lock.created) if fits else here
+    if not night.updates and here in fits:
+        return here
+    return max(fits, key=lambda lock: lock.created) if fits else here or there
 
 
 def _known(one: Decision) -> Lock | None:
@@ -101,31 +109,55 @@ def _decided(one: Decision, outside: Outside, night: Night, site: Site, now: dat
     if one.error or one.before is None:
         return one
     try:
-        cell, lock = _renewed(one, outside, night, site)
+        cell, lock, unknown = _renewed(one, outside, night, site)
         assert cell.profile
         parts = composed.parts(pipeline.rendered(cell.profile, lock, dialect="classic").plan)
-        why = reasons(one.before, lock, parts, outside, night.proven_within or "", now)
+        why = reasons(one.before, lock, parts, outside, night, now)
+        if one.before.digest and one.before.made is None:
+            _is_ours(one.before, site)
     except Error as error:
         return replace(one, error=error)
-    return replace(one, cell=cell, lock=lock, reasons=tuple(why))
+    return replace(one, cell=cell, lock=lock, reasons=tuple(why), unknown=unknown)
 
 
-def _renewed(one: Decision, outside: Outside, night: Night, site: Site) -> tuple[Judged, Lock]:
-    """The lock that the next image would be made from; the old one where it would be the same but for its day."""
+def _is_ours(there: Before, site: Site) -> None:
+    """A name that leads to an image of something else would stay where it is, and the image be made every night."""
+    own = publish.identity(remote.repository(there.place, site), there.digest)
+    if own.profile and there.tag.startswith(f"{own.torch}-cuda{own.cuda}-{own.profile}"):
+        return
+    raise Surroundings(
+        f"{there.place}:{there.tag} is an image of {own}", hint="remove that name, or push somewhere else"
+    )
+
+
+def _renewed(one: Decision, outside: Outside, night: Night, site: Site) -> tuple[Judged, Lock, str]:
+    """(the cell, the lock that its next image would be made from, what could not be asked)."""
     cell, old = one.cell, one.lock
     assert cell.profile and cell.resolution
     if old and outside.base(old):  # the image below is another one now: it is asked what it is
         its_profile, resolution = judged.resolved(cell.cell, site, upgrade=True)
-        cell = replace(cell, profile=its_profile, resolution=resolution)
+        if resolution.base.digest:
+            cell = replace(cell, profile=its_profile, resolution=resolution)
     assert cell.profile and cell.resolution
+    if cell.resolution.base.kind == "image" and not cell.resolution.base.digest:
+        name = cell.resolution.base.name
+        raise Surroundings(f"nobody here can say what {name} is", hint="an engine looks at it; or commit its lock")
     is_stale = not old or bool(stale(old, cell.resolution))
     gone = () if night.updates or not old else tuple(outside.gone(old))
     if old and not (night.updates or is_stale or gone):
-        return cell, old
+        return cell, old, ""
     options = LockOptions(upgrade=night.updates, upgrade_packages=gone)
-    new = locking.renewed(cell.profile, cell.resolution, site, lambda *_: None, old, options)
-    same = old and not is_stale and _contents(old) == _contents(new)
-    return cell, old if old and same else new
+    try:
+        new = locking.renewed(cell.profile, cell.resolution, site, lambda *_: None, old, options)
+    except Surroundings as error:
+        if old is None or is_stale:
+            raise
+        return cell, old, f"newer releases for {cell.tag}: {error.message}"
+    there = one.before.made.lock if one.before and one.before.made else None
+    for known in (there, old):  # but for its day, and what was said of it
+        if known and not stale(known, cell.resolution) and _contents(known) == _contents(new):
+            return cell, known, ""
+    return cell, new, ""
 
 
 def _contents(lock: Lock) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from imagekit import remote, several
 from imagekit.bench import measured
 from imagekit.cells.document import Bench
 from imagekit.engines.docker_api import Engine
-from imagekit.errors import Surroundings
+from imagekit.errors import NotProven, Surroundings
+from imagekit.nightly.verdict import Verdict
 from imagekit.oci import reference as references
 from imagekit.proof import attached
 from imagekit.site import Site
@@ -19,9 +21,10 @@ from imagekit.site import Site
 class Here:
     """One image. Raises Surroundings where no engine answers, or it can have no such image."""
 
-    def __init__(self, reference: str, site: Site, say: Callable[[str], None]) -> None:
-        """`reference`: HOST/REPOSITORY@DIGEST; `say` gets each line that a call prints for people."""
-        self._say = say
+    def __init__(self, reference: str, site: Site, site_file: str, say: Callable[[str], None]) -> None:
+        """`reference`: HOST/REPOSITORY@DIGEST; `site_file`: as the command line names it; `say` gets each line that a
+        call prints for people."""
+        self._say, self._site = say, (("--site", site_file) if site_file else ())
         found = references.parse(reference)
         _, config = attached.names_of(remote.repository(found, site), found.digest)
         engine = Engine()
@@ -36,8 +39,8 @@ class Here:
         """Exit code of the whole proof."""
         return self._call("test", self.image, "--fresh").code
 
-    def measured(self, settings: Bench, baseline: Path, out: Path) -> tuple[dict[str, float], list[str]]:
-        """(median of each figure, what is worse than it may be). `out`: the figures as a file.
+    def measured(self, settings: Bench, baseline: Path, out: Path) -> Verdict:
+        """`out`: the figures as a file.
 
         The first figures are the baseline, until somebody removes that file: one that went along would let an image get
         slower bit by bit.
@@ -46,14 +49,14 @@ class Here:
         options = [*only, *(["--quick"] if settings.quick else []), "--max-regression", settings.max_regression]
         against = ["--against", str(baseline)] if baseline.is_file() else []
         done = self._call("bench", self.image, *options, *against, "--save", str(out))
-        figures: dict[str, float] = {}
-        if out.is_file():
-            run = measured.from_json(json.loads(out.read_text(encoding="utf-8")))
-            figures = {name: metric.median for name, metric in run.metrics()}
-            if not against and not done.code:
-                baseline.parent.mkdir(parents=True, exist_ok=True)
-                out.replace(baseline)
-        return figures, self._slower if done.code else []
+        if done.code not in (0, NotProven.exit_code) or not out.is_file():
+            return Verdict()
+        run = measured.from_json(json.loads(out.read_text(encoding="utf-8")))
+        if not against and not done.code:
+            baseline.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(out, baseline)
+        figures = {name: metric.median for name, metric in run.metrics()}
+        return Verdict(not (run.bad or run.problem), tuple(self._slower if done.code else ()), figures)
 
     def _call(self, *arguments: str) -> several.Outcome:
         lines = list[str]()
@@ -62,7 +65,7 @@ class Here:
             lines.append(line)
             self._say(line)
 
-        (done,) = several.run([several.Job("", arguments)], at_once=1, free_disk=lambda: None, say=said)
+        (done,) = several.run([several.Job("", (*arguments, *self._site))], at_once=1, free_disk=lambda: None, say=said)
         start = next((number for number, line in enumerate(lines) if line.startswith("error:")), len(lines))
         self._slower = [line.strip() for line in lines[start + 1 :] if line.strip()] or ["it could not be measured"]
         return done

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from imagekit import __version__, files, retention, scratch
+from imagekit import __version__, files, promote, retention, scratch
 from imagekit.cells import document, expand, judged
 from imagekit.cells.document import Night as Settings
 from imagekit.cells.document import Pipeline
@@ -18,7 +19,8 @@ from imagekit.locking import Say
 from imagekit.nightly import decide, notify, page, state
 from imagekit.nightly.before import place_of
 from imagekit.nightly.decide import Decision
-from imagekit.nightly.state import Cell, Night
+from imagekit.nightly.reasons import PROOF, Reason
+from imagekit.nightly.state import Cell, Night, State
 from imagekit.nightly.work import Room, work
 from imagekit.site import Site
 
@@ -45,7 +47,11 @@ def plan(call: Call, site: Site, now: datetime) -> tuple[list[Decision], list[Ju
     """
     pipeline = document.read(call.file)
     cells = _cells(call, pipeline, site)
-    decisions, unknown = decide.decide(cells, pipeline.nightly, site, now)
+    _check(pipeline.nightly, cells, site)
+    if call.promote_only:
+        decisions, unknown = decide.as_they_are(cells, site), tuple[str, ...]()
+    else:
+        decisions, unknown = decide.decide(cells, pipeline.nightly, site, now)
     return decisions, [cell for cell in cells if not cell.tag], unknown
 
 
@@ -53,11 +59,10 @@ def run(call: Call, site: Site, say: Say) -> Night:
     """Raises UsageError for a pipeline or a site that cannot be used, Surroundings where another night is at it."""
     pipeline = document.read(call.file)
     cells = _cells(call, pipeline, site)
-    for cell in cells:
-        if cell.tag:
-            place_of(cell.tag, site)
+    _check(pipeline.nightly, cells, site)
     with state.held(call.folder or state.usual(call.file), call.wait, say) as own:
-        asked = " ".join([files.sha256(call.file), *call.only, *(["promote"] if call.promote_only else [])])
+        where = hashlib.sha256(site.settings.registry.push.encode()).hexdigest()[:12]
+        asked = " ".join([files.sha256(call.file), where, *call.only, *(["promote"] if call.promote_only else [])])
         night = own.begin(asked, __version__, datetime.now(timezone.utc))
         if night.cells:
             say("resume", f"night {night.number}, of {night.started}: {len(night.cells)} of {len(cells)} were done")
@@ -70,16 +75,18 @@ def run(call: Call, site: Site, say: Say) -> Night:
         )
         for line in unknown:
             say("unknown", line)
-        room = Room(pipeline.nightly, site, call.site_file, own, night, say)
+        before = own.nights()
+        decisions = [_measured_again(one, pipeline.nightly, own) for one in decisions]
+        room = Room(pipeline.nightly, site, call.site_file, own, night, say, before[::-1])
         done |= {cell.tag: cell for cell in work(decisions, room, lambda: _free(site))}
-        told = [done[cell.tag] if cell.tag else _impossible(cell) for cell in cells]
+        told = [done[cell.tag] if cell.tag else _impossible(cell, call.file) for cell in cells]
         ended = datetime.now(timezone.utc).isoformat(timespec="seconds")
         night = night.model_copy(update={"ended": ended, "unknown": unknown, "cells": tuple(told)})
-        before = own.nights()
+        _tell(pipeline.nightly, before, night, site, say, part=bool(call.only))  # twice is better than never
         own.end(night)
         files.write(own.page, page.html([*before, night]).encode())
-    _prune(pipeline.nightly, cells, site, say)
-    _tell(pipeline.nightly, before[-1] if before else None, night, site, say)
+    if not call.promote_only:
+        _prune(pipeline.nightly, cells, site, say)
     return night
 
 
@@ -95,8 +102,34 @@ def _cells(call: Call, pipeline: Pipeline, site: Site) -> list[Judged]:
     return [cell for cell in found if not call.only or cell.tag.rpartition(":")[2] in call.only]
 
 
-def _impossible(cell: Judged) -> Cell:
-    return Cell(tag=cell.name, state="impossible", why=cell.why_not)
+def _measured_again(one: Decision, settings: Settings, own: State) -> Decision:
+    """Whoever removes a baseline says that the figures of now are the ones to keep."""
+    said = one.before.verdict if one.before else None
+    baseline = own.baseline(one.cell.tag)
+    if settings.bench and said and said.slower and not one.reasons and not one.error and not baseline.is_file():
+        return replace(one, reasons=(Reason(PROOF, "its baseline was removed"),))
+    return one
+
+
+def _check(settings: Settings, cells: list[Judged], site: Site) -> None:
+    """Everything that can be known to go wrong before hours of work. Raises UsageError with all of it."""
+    problems = []
+    for cell in [cell for cell in cells if cell.tag][:1]:
+        place_of(cell.tag, site)
+        for to in settings.promote:
+            try:
+                promote.destination(to, cell.tag.rpartition(":")[0], site)
+            except UsageError as error:
+                problems.append(f"nightly.promote: {error.message}" + (f"; {error.hint}" if error.hint else ""))
+    if settings.notify and (problem := notify.trouble(settings.notify)):
+        problems.append(f"nightly.notify: {problem}")
+    if problems:
+        raise UsageError("the night could not come to its end", details=problems)
+
+
+def _impossible(cell: Judged, file: Path) -> Cell:
+    """Called as it is from the folder of the pipeline: the record has no paths of this machine."""
+    return Cell(tag=cell.name.replace(f"{file.parent}/", ""), state="impossible", why=cell.why_not)
 
 
 def _free(site: Site) -> int:
@@ -120,8 +153,9 @@ def _prune(settings: Settings, cells: list[Judged], site: Site, say: Say) -> Non
             say("prune", f"{place}: {len(old)} old images removed")
 
 
-def _tell(settings: Settings, last: Night | None, night: Night, site: Site, say: Say) -> None:
-    rows = notify.changes(last, night)
+def _tell(settings: Settings, before: list[Night], night: Night, site: Site, say: Say, *, part: bool) -> None:
+    """`part`: only some of the images were asked for: of the others nothing is known."""
+    rows = notify.changes(before, night, part)
     if settings.notify and rows:
         problem = notify.send(settings.notify, night, rows, site)
         say("notify", problem or f"{len(rows)} changes told")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import requests
@@ -15,16 +16,22 @@ TIMEOUT = 10
 """Seconds for an answer."""
 
 
-def changes(last: Night | None, now: Night) -> list[dict[str, Any]]:
-    """Cells that are good or bad now and were not, that are another image, that came or went. The first night is all
-    news."""
-    before = {cell.tag: cell for cell in last.cells} if last else {}
+def changes(nights: Sequence[Night], now: Night, part: bool = False) -> list[dict[str, Any]]:
+    """Cells that are good or bad now and were not, that are another image, that came or went.
+
+    `nights`: those before, in their order: the first is all news; `part`: whether others were not looked at.
+    """
+    before: dict[str, Cell] = {}
+    for night in nights:
+        before |= {cell.tag: cell for cell in night.cells}
     found = []
     for cell in now.cells:
-        old = before.pop(cell.tag, None)
+        old = before.get(cell.tag)
         if old is None or _news(old) != _news(cell):
             found.append(_row(cell, old.state if old else ""))
-    return found + [{**_row(old, old.state), "state": "gone"} for old in before.values()]
+    here = {cell.tag for cell in now.cells}
+    gone = [] if part or not nights else [cell for cell in nights[-1].cells if cell.tag not in here]
+    return found + [{**_row(old, old.state), "state": "gone"} for old in gone]
 
 
 def _news(cell: Cell) -> tuple[object, ...]:
@@ -41,15 +48,22 @@ def _row(cell: Cell, was: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def trouble(reference: str) -> str:
+    """Why nobody could be told; empty when the variable has an address."""
+    name = reference.removeprefix("env:")
+    there = os.environ.get(name, "").startswith(("http://", "https://"))
+    return "" if there else f"the variable {name} has no address of a webhook"
+
+
 def send(reference: str, night: Night, rows: list[dict[str, Any]], site: Site) -> str:
     """Why nobody was told; empty when somebody was. `reference`: env:NAME.
 
     The text key is what chats show of a webhook.
     """
-    name = reference.removeprefix("env:")
-    address = os.environ.get(name, "")
-    if not address.startswith(("http://", "https://")):
-        return f"the variable {name} has no address of a webhook"
+    problem, name = trouble(reference), reference.removeprefix("env:")
+    if problem:
+        return problem
+    address = os.environ[name]
     bad = [row["tag"] for row in rows if row["state"] == "bad"]
     text = f"imagekit nightly: {len(rows)} changed" + (f", bad: {', '.join(bad)}" if bad else "")
     told = {"text": text, "night": night.name, "cells": rows}
@@ -62,4 +76,4 @@ def send(reference: str, night: Night, rows: list[dict[str, Any]], site: Site) -
             )  # fmt: skip
     except (requests.RequestException, ValueError) as error:
         return f"the webhook of {name} does not answer ({type(error).__name__})"
-    return "" if answer.ok else f"the webhook of {name} answers {answer.status_code}"
+    return "" if 200 <= answer.status_code < 300 else f"the webhook of {name} answers {answer.status_code}"

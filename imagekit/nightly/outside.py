@@ -5,6 +5,7 @@ Each thing is asked once for all cells. What does not answer is said, and is no 
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -26,14 +27,17 @@ K = TypeVar("K")
 AT_ONCE = 8
 """Pages that are asked for at once."""
 
+System = tuple[str, tuple[str, ...]]
+"""Suite, packages that are asked for."""
+
 Page = tuple[str, str, str]
 """Index, variant, package."""
 
 
 @dataclass(frozen=True)
 class Outside:
-    offered: Mapping[str, dict[str, Offered]] = field(default_factory=dict)
-    """Suite -> distribution package -> what its archives have now."""
+    offered: Mapping[System, dict[str, Offered]] = field(default_factory=dict)
+    """Suite and packages that are asked for -> distribution package -> what its archives have now."""
     files: Mapping[Page, dict[str, bool]] = field(default_factory=dict)
     """Page of an index -> file on it -> whether it is yanked."""
     bases: Mapping[str, str] = field(default_factory=dict)
@@ -43,8 +47,10 @@ class Outside:
 
     def drift(self, lock: Lock, system: Mapping[str, str]) -> dict[str, Offered]:
         """Distribution packages that an image has in another version than its archives; `system`: those it has."""
-        now = self.offered.get(lock.resolution.base.name, {}) if lock.resolution.base.kind == "distro" else {}
-        return {name: row for name, row in now.items() if name in system and system[name] != row.version}
+        asked = _asked_for(lock)
+        now = self.offered.get(asked, {}) if asked else {}
+        differ = {name: row for name, row in now.items() if name in system and system[name] != row.version}
+        return {name: row for name, row in differ.items() if is_newer(row.version, system[name])}
 
     def gone(self, lock: Lock) -> dict[str, str]:
         """Locked packages whose file was yanked or is no longer on its page -> which of the two."""
@@ -64,24 +70,45 @@ class Outside:
 
 def look(locks: Sequence[Lock], site: Site) -> Outside:
     """`locks`: of the images as they are. Raises nothing but Interrupted."""
-    suites: dict[str, set[str]] = {}
-    for r, names in [(lock.resolution, system_packages(lock)) for lock in locks]:
-        if r.base.kind == "distro":
-            suites.setdefault(r.base.name, set()).update(r.base.packages, names)
+    wanted = {asked for lock in locks if (asked := _asked_for(lock))}
     pages = {_page(package, lock) for lock in locks for package in lock.packages if package.index}
     images = {lock.resolution.base.name for lock in locks if lock.resolution.base.digest}
     if not site.default_index:  # uv knows it, and nobody else
         site = replace(site, default_index=uv.default_index(site))
     unknown: dict[str, list[str]] = {}
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    threads = ThreadPoolExecutor(AT_ONCE)
 
-        def ask(what: str, question: Callable[..., T], *arguments: Any) -> Future[T | None]:
-            return threads.submit(_asked, unknown, what, question, *arguments)
+    def ask(what: str, question: Callable[..., T], *arguments: Any) -> Future[T | None]:
+        return threads.submit(_asked, unknown, what, question, *arguments)
 
-        systems = {suite: ask(suite, bootstrap.offered, suite, sorted(names), site) for suite, names in suites.items()}
+    try:
+        systems = {one: ask(one[0], bootstrap.offered, one[0], list(one[1]), site) for one in sorted(wanted)}
         listed = {page: ask(f"{page[2]} of {page[0]}", _files, page, site) for page in sorted(pages)}
         digests = {name: ask(name, _digest, name, site) for name in sorted(images)}
-    return Outside(_came(systems), _came(listed), _came(digests), tuple(_told(unknown)))
+        return Outside(_came(systems), _came(listed), _came(digests), tuple(_told(unknown)))
+    except BaseException:  # Ctrl-C reaches this thread only
+        bootstrap.stop_all()
+        raise
+    finally:
+        threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _asked_for(lock: Lock) -> System | None:
+    """What of a system the distribution's own archives can be asked for: not what only an overlay's archive has."""
+    r = lock.resolution
+    if r.base.kind != "distro":
+        return None
+    own = () if r.apt_sources else system_packages(lock)
+    return r.base.name, tuple(sorted({*r.base.packages, *own}))
+
+
+def is_newer(one: str, other: str) -> bool:
+    """Of two versions of a distribution package. dpkg knows; without it any other version is taken to be newer."""
+    try:
+        call = ["dpkg", "--compare-versions", one, "gt", other]
+        return subprocess.run(call, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return True
 
 
 def _told(unknown: Mapping[str, list[str]]) -> list[str]:

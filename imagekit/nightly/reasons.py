@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from imagekit import policy, record
+from imagekit.cells.document import Night
 from imagekit.compat import facts
 from imagekit.lock.model import Lock
 from imagekit.nightly.before import Before
 from imagekit.nightly.outside import Outside
 from imagekit.promote import USUAL
-from imagekit.report import some
+from imagekit.report import Report, some
 
 PROOF = "proof"
 """The kind of a reason that asks for a proof and for no other image."""
@@ -39,11 +40,11 @@ class Reason:
 
 
 def reasons(
-    before: Before, lock: Lock, parts: Mapping[str, str], outside: Outside, proven_within: str, now: datetime
-) -> list[Reason]:  # fmt: skip
+    before: Before, lock: Lock, parts: Mapping[str, str], outside: Outside, night: Night, now: datetime
+) -> list[Reason]:
     """All of them, the first being the strongest; none where there is nothing to do.
 
-    `lock`: what the image would be made from; `parts`: as composed.parts has them; `proven_within`: an age, or empty.
+    `lock`: what the image would be made from; `parts`: as composed.parts has them.
     """
     if not before.digest:
         return [Reason("new", "there is no such image yet")]
@@ -60,7 +61,7 @@ def reasons(
     base = outside.base(before.made.lock) if before.made.lock else ""
     if base and base == lock.resolution.base.digest:
         found.append(Reason("base", f"{lock.resolution.base.name} is {base[:19]} now"))
-    return found + _proof(before, proven_within, now)
+    return found + _proof(before, night, now)
 
 
 def _plan(old: record.Record, lock: Lock, parts: Mapping[str, str], moved: bool) -> list[Reason]:
@@ -81,8 +82,19 @@ def _system(outside: Outside, lock: Lock, system: Mapping[str, str]) -> list[Rea
     return [Reason(kind, some(rows)) for kind, rows in (("security", security), ("system", other)) if rows]
 
 
-def _proof(before: Before, within: str, now: datetime) -> list[Reason]:
-    """As whoever promotes it would ask."""
-    asked = USUAL.model_copy(update={"max_age": within})
-    lacks = policy.missing(asked, before.reports, now, facts.load())
-    return [Reason(PROOF, lacks[0])] if lacks else []
+def _proof(before: Before, night: Night, now: datetime) -> list[Reason]:
+    """What a proof here would mend: its own stages, and what an engine is to say. A GPU that failed is not among it."""
+    asked = USUAL.model_copy(update={"max_age": night.proven_within or ""})
+    own = [_of_stages(report, asked.stages) for report in before.reports if not report.partial]
+    lacks = policy.missing(asked, own, now, facts.load())
+    if lacks:
+        return [Reason(PROOF, lacks[0])]
+    if night.engine and before.verdict is None:
+        return [Reason(PROOF, "no engine has proven it")]
+    if night.bench and before.verdict and not before.verdict.measured:
+        return [Reason(PROOF, "it was not measured")]
+    return []
+
+
+def _of_stages(report: Report, stages: Sequence[str]) -> Report:
+    return replace(report, checks=tuple(check for check in report.checks if check.stage in stages))

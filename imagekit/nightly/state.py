@@ -5,7 +5,8 @@
     nights/         NNNNNN-<time>.json for each night, NNNNNN-<time>/ with its logs
     index.html      all of them as a page
 
-Nothing here decides what is made, the registry does. So the folder may be lost: what is lost then is history.
+Nothing here decides what is made, the registry does. So the folder may be lost: what is lost then is history, and the
+figures that new ones are compared with (baselines/).
 """
 
 from __future__ import annotations
@@ -125,6 +126,10 @@ class State:
     def logs(self, night: Night) -> Path:
         return self.folder / "nights" / night.name
 
+    def baseline(self, tag: str) -> Path:
+        """The figures that those of an image are compared with."""
+        return self.folder / "baselines" / f"{tag.rpartition(':')[2]}.json"
+
     def next_number(self) -> int:
         """Whatever the clock says: a number that no night has had."""
         names = [match for path in self.folder.glob("nights/*") if (match := _NAME.match(path.name))]
@@ -186,7 +191,7 @@ def _recent(night: Night, now: datetime) -> bool:
 def held(folder: Path, wait: bool, say: Say) -> Iterator[State]:
     """The folder of a pipeline for oneself. Raises Surroundings where another night has it and nobody is to wait."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "nights").mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("a+")
     except OSError as error:
         raise Surroundings(f"the folder of the nights cannot be used: {error.strerror}", hint="--state DIR") from None

@@ -17,14 +17,16 @@ from imagekit import amounts, locking, pipeline, publish, record, remote, severa
 from imagekit import report as reports
 from imagekit.cells.document import Night as Settings
 from imagekit.cells.expand import arguments
-from imagekit.errors import Error, Surroundings
+from imagekit.errors import Error, NotProven, Surroundings
 from imagekit.lock.model import write as write_lock
 from imagekit.locking import Say
-from imagekit.nightly import engine, places
+from imagekit.nightly import engine, places, verdict
 from imagekit.nightly.before import Before, before
 from imagekit.nightly.decide import BUILD, NOTHING, Decision
 from imagekit.nightly.state import Cell, Night, State
+from imagekit.nightly.verdict import Verdict
 from imagekit.proof import attached, evidence
+from imagekit.report import failing
 from imagekit.site import Site
 
 TOLD = 30
@@ -42,6 +44,8 @@ class Room:
     state: State
     night: Night
     say: Say
+    known: Sequence[Night] | None = None
+    """Nights before, the newest first."""
 
     def log(self, tag: str) -> Path:
         return self.state.logs(self.night) / f"{tag.rpartition(':')[2]}.log"
@@ -60,8 +64,9 @@ def work(decisions: Sequence[Decision], room: Room, free_disk: Callable[[], int 
     busy = {one.cell.tag: one for one in decisions if one.action != NOTHING and not one.error}
     for one in decisions:
         if one.error:
-            lines = (one.error.message, *one.error.details, *([f"hint: {one.error.hint}"] if one.error.hint else []))
-            finished(Cell(tag=one.cell.tag, state="bad", why=lines, code=one.error.exit_code))
+            lines = [one.error.message, *one.error.details, *([f"hint: {one.error.hint}"] if one.error.hint else [])]
+            known = one.before.reference if one.before else ""
+            finished(_bad(Cell(tag=one.cell.tag, state="bad", reference=known), lines, one.error.exit_code))
         elif one.action == NOTHING:
             finished(_as_it_is(one, room))
     for one in busy.values():
@@ -110,16 +115,31 @@ def _ended(one: Decision, out: several.Outcome, seconds: float, room: Room) -> C
         tag=one.cell.tag, state="good", did="built" if one.action == BUILD else "proven", seconds=round(seconds, 1),
         reasons=tuple(map(str, one.reasons)), log=str(room.log(one.cell.tag).relative_to(room.state.folder)),
     )  # fmt: skip
+    if out.code:
+        lines = _error(room.log(one.cell.tag))
+        known = one.before.reference if one.before else ""
+        code = out.code if out.code > 0 else 128 - out.code  # of a signal, as a shell has it
+        cell = _bad(cell.model_copy(update={"did": "nothing", "reference": known}), lines, code)
     try:
         if one.action != BUILD:
             _attach(one, room)  # also what is bad: whoever promotes it elsewhere is to know
         if out.code:
-            lines = _error(room.log(one.cell.tag))
-            bad = {"did": "nothing", "state": "bad", "code": out.code, "why": lines}
-            return cell.model_copy(update={**bad, "reference": one.before.reference if one.before else ""})
-        return _followed(_with_result(cell, one, json.loads(out.stdout)), one, room)
+            return cell
+        cell = _with_result(cell, one, json.loads(out.stdout))
+        now = before(cell.tag, room.site)
+        if now.reference != cell.reference:
+            return _bad(cell, [f"{now.place}:{now.tag} stays where it is: the registry or its rules hold the name"])
+        if now.made is None:
+            return _bad(cell, [f"{now.place.host} keeps nothing beside an image, by which a night could decide"])
+        if room.settings.engine:
+            cell = _by_engine(cell, one, now, room)
+        return _promoted(cell, now, room) if cell.state == "good" else cell
     except Error as error:
-        return cell.model_copy(update={"state": "bad", "code": error.exit_code, "why": (error.message, *error.details)})
+        return _bad(cell, [error.message, *error.details], error.exit_code)
+
+
+def _bad(cell: Cell, lines: Sequence[str], code: int = Surroundings.exit_code) -> Cell:
+    return cell.model_copy(update={"state": "bad", "code": code, "why": tuple(lines)})
 
 
 def _with_result(cell: Cell, one: Decision, row: dict[str, Any]) -> Cell:
@@ -138,44 +158,53 @@ def _with_result(cell: Cell, one: Decision, row: dict[str, Any]) -> Cell:
 
 def _as_it_is(one: Decision, room: Room) -> Cell:
     assert one.before
+    if not one.before.digest:
+        return _bad(Cell(tag=one.cell.tag, state="bad"), ["there is no such image"])
     whole = [report for report in one.before.reports if not report.partial]
     proof = evidence.stages(whole[0]) if whole else ""
-    last = next((old for night in reversed(room.state.nights()) if (old := night.cell(one.cell.tag))), None)
-    known = {"size": last.size, "slower": last.slower} if last and last.reference == one.before.reference else {}
-    if not one.before.digest:
-        return Cell(tag=one.cell.tag, state="bad", why=("there is no such image",), code=Surroundings.exit_code)
-    cell = Cell(tag=one.cell.tag, state="good", reference=one.before.reference, proof=proof).model_copy(update=known)
+    nights = reversed(room.state.nights()) if room.known is None else iter(room.known)
+    last = next((old for night in nights if (old := night.cell(one.cell.tag)) and old.size), None)
+    size = last.size if last and last.reference == one.before.reference else 0
+    cell = Cell(tag=one.cell.tag, state="good", reference=one.before.reference, proof=proof, size=size)
+    bad = failing(list(one.before.reports))
+    if bad:
+        return _bad(cell, bad, NotProven.exit_code)
     try:
-        return _promoted(cell, room)
+        return _promoted(cell, one.before, room)
     except Error as error:
-        return cell.model_copy(update={"state": "bad", "code": error.exit_code, "why": (error.message, *error.details)})
+        return _bad(cell, [error.message, *error.details], error.exit_code)
 
 
-def _followed(cell: Cell, one: Decision, room: Room) -> Cell:
-    """Proof and figures of an engine, where one is wanted; then where the image goes."""
-    if room.settings.engine:
-        assert one.before
-        here = engine.Here(cell.reference, room.site, lambda line: _log(room, cell.tag, line))
-        bad = here.proven()
-        _attach(one, room)
-        if bad:
-            return cell.model_copy(update={"state": "bad", "code": bad, "why": _error(room.log(cell.tag))})
-        if room.settings.bench:
-            log = room.log(cell.tag)
-            baseline, out = room.state.folder / "baselines" / f"{log.stem}.json", log.with_suffix(".bench.json")
-            figures, slower = here.measured(room.settings.bench, baseline, out)
-            cell = cell.model_copy(update={"figures": figures, "slower": tuple(slower)})
-    return _promoted(cell, room)
+def _by_engine(cell: Cell, one: Decision, now: Before, room: Room) -> Cell:
+    """Its proof and figures there; what came of them is put beside the image, and without that it goes nowhere."""
+    there, log = remote.repository(now.place, room.site), room.log(cell.tag)
+    here = engine.Here(cell.reference, room.site, room.site_file, lambda line: _log(room, cell.tag, line))
+    code = here.proven()
+    _attach(one, room)
+    if code:
+        return _bad(cell, _error(log), code)
+    found = Verdict()
+    if room.settings.bench:
+        found = here.measured(room.settings.bench, room.state.baseline(cell.tag), log.with_suffix(".bench.json"))
+    verdict.attach(there, now.digest, found)
+    cell = cell.model_copy(update={"figures": found.figures, "slower": found.slower})
+    return cell if found.measured or not room.settings.bench else _bad(cell, _error(log))
 
 
-def _promoted(cell: Cell, room: Room) -> Cell:
+def _promoted(cell: Cell, now: Before, room: Room) -> Cell:
+    said = verdict.of(remote.repository(now.place, room.site), now.digest) if room.settings.engine else None
+    slower = said.slower if said and room.settings.bench else ()
     found = {}
     for to in room.settings.promote:
-        if cell.slower:
-            found[to] = f"held: {cell.slower[0]}"
+        if room.settings.engine and said is None:
+            found[to] = "held: no engine has proven it"
+        elif room.settings.bench and said and not said.measured:
+            found[to] = "held: it was not measured"
+        elif slower:
+            found[to] = f"held: {slower[0]}"
         else:
             found[to] = places.promoted(cell.tag, cell.reference, to, room.site)
-    return cell.model_copy(update={"promoted": found})
+    return cell.model_copy(update={"promoted": found, "slower": slower})
 
 
 def _attach(one: Decision, room: Room) -> None:
@@ -190,6 +219,7 @@ def _attach(one: Decision, room: Room) -> None:
 def _error(log: Path) -> tuple[str, ...]:
     """What a call said when it failed: the end of its log, from the last line that begins with `error:`."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    start = max((number for number, line in enumerate(lines) if line.startswith("error:")), default=len(lines) - 5)
+    # of a traceback, with paths of this machine, only its last line
+    start = max((number for number, line in enumerate(lines) if line.startswith("error:")), default=len(lines) - 1)
     found = [line.removeprefix("error: ").rstrip() for line in lines[max(0, start) :]][:TOLD]
     return tuple(found) or ("it ended without a word",)

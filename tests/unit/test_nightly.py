@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -21,15 +22,18 @@ from imagekit.nightly.before import Before
 from imagekit.nightly.outside import Outside
 from imagekit.nightly.reasons import Reason, reasons
 from imagekit.nightly.state import Cell, Night, State
+from imagekit.nightly.verdict import Verdict
 from imagekit.oci import reference as references
 from imagekit.papers import MadeFrom
 from imagekit.pipeline import the_site
 from imagekit.record import Record
 from imagekit.report import Check, Report
+from imagekit.resolution import AptSource
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=timezone.utc)
 DIGEST = f"sha256:{'1' * 64}"
 PLACE = references.parse("127.0.0.1:5000/staging/pytorch")
+SYSTEM = outside._asked_for(samples.lock()) or ("", ())
 TAG = "2.4.1-cuda12.1-tiny"
 
 
@@ -56,11 +60,16 @@ def before(lock: Lock, *, proven: int = 0, reports: bool = True, **changes: obje
 
 
 def told(there: Before, lock: Lock, around: Outside = Outside(), within: str = "") -> list[str]:
-    return [str(reason) for reason in reasons(there, lock, parts(lock), around, within, NOW)]
+    night = document.Night(proven_within=within or None)
+    return [str(reason) for reason in reasons(there, lock, parts(lock), around, night, NOW)]
 
 
 def test_nothing_to_do(lock: Lock) -> None:
-    calm = Outside(offered={"bookworm": {"openssl": Offered("3.0.1", True), "other": Offered("9", True)}})
+    calm = Outside(
+        offered={
+            SYSTEM: {"openssl": Offered("3.0.1", True), "other": Offered("9", True), "tini": Offered("0.9", False)}
+        }
+    )
     assert told(before(lock, proven=100), lock, calm) == []
     assert told(before(lock, proven=6), lock, calm, "7d") == []
 
@@ -68,7 +77,7 @@ def test_nothing_to_do(lock: Lock) -> None:
 def test_each_reason_is_told(lock: Lock) -> None:
     assert told(Before(PLACE, TAG), lock) == ["new: there is no such image yet"]
     assert told(Before(PLACE, TAG, DIGEST), lock) == ["record: nothing says what the image there was made from"]
-    moved = Outside(offered={"bookworm": {"openssl": Offered("3.0.2", True), "tini": Offered("2", False)}})
+    moved = Outside(offered={SYSTEM: {"openssl": Offered("3.0.2", True), "tini": Offered("2", False)}})
     assert told(before(lock), lock, moved) == ["security: openssl 3.0.1 -> 3.0.2", "system: tini 1 -> 2"]
     old = before(lock, packages={"six": "1.16.0", "torch": "2.4.1"}, parts={**parts(lock), "wheel": "x", "files": "y"})
     assert told(old, lock) == ["packages: six 1.16.0 -> 1.17.0"]
@@ -140,6 +149,35 @@ def test_a_section_that_cannot_be_used(tmp_path: Path, text: str, said: str) -> 
     assert said in str(caught.value) and "pipeline.yaml:2" in str(caught.value)
 
 
+def gpu(status: str) -> Report:
+    return Report(
+        DIGEST, (Check("g", "gpu", status),), 1.0, time=NOW.isoformat(), environment={"gpus": ["NVIDIA H100"]}
+    )
+
+
+def test_only_what_a_proof_here_would_mend_is_a_reason_for_one(lock: Lock) -> None:
+    """A GPU that failed elsewhere fails here as well: nothing is made or proven for it, night after night."""
+    there = before(lock)
+    for more in (gpu("FAIL"), replace(gpu("PASS"), partial=True), replace(gpu("FAIL"), partial=True)):
+        assert told(replace(there, reports=(*there.reports, more)), lock) == []
+    wants = document.Night(engine=True, bench=document.Bench())
+    for said, reason in (
+        (None, ["proof: no engine has proven it"]), (Verdict(), ["proof: it was not measured"]),
+        (Verdict(True, ("a: slower",)), []),
+    ):  # fmt: skip
+        there = replace(before(lock), verdict=said)
+        assert [str(one) for one in reasons(there, lock, parts(lock), Outside(), wants, NOW)] == reason
+
+
+def test_an_archive_of_an_overlay_is_not_asked_of_the_distribution(lock: Lock) -> None:
+    source = AptSource(name="acme", uri="https://apt.acme.example", suites=("stable",), key="acme.asc", sha256="0" * 64)
+    own = lock.resolution.model_copy(update={"apt": ("acme-agent",), "apt_sources": (source,)})
+    with_archive = lock.model_copy(update={"resolution": own})
+    asked = outside._asked_for(with_archive)
+    assert asked and "acme-agent" not in asked[1] and SYSTEM[1] != asked[1]
+    assert outside.is_newer("3.0.2", "3.0.1") and not outside.is_newer("3.0.17-1", "3.0.17-9+acme1")
+
+
 # --- the folder of the nights
 
 
@@ -172,7 +210,6 @@ def test_another_pipeline_begins_a_night_of_its_own(own: State, other: tuple[str
 @pytest.mark.parametrize("damage", [b"", b"\x00\xff", b"{}\n", b'{"number": "x"}\n', b"[" * 100_000])
 def test_a_damaged_journal_is_no_end(own: State, damage: bytes) -> None:
     (own.folder / "journal.jsonl").write_bytes(damage)
-    (own.folder / "nights").mkdir()
     (own.folder / "nights/000007-20261101T020000Z.json").write_bytes(damage)
     assert own.begin("p", "1", NOW).number == 8 and own.nights() == []
 
@@ -211,15 +248,17 @@ NOT = Cell(tag="c --torch 9", state="impossible", why=("no torch 9",))
 
 
 def test_only_what_changed_is_told() -> None:
-    first = notify.changes(None, night(1, GOOD, BAD, NOT))
+    first = notify.changes([], night(1, GOOD, BAD, NOT))
     assert [(row["tag"], row["state"], row["was"]) for row in first] == [
         ("pytorch:a", "good", ""), ("pytorch:<b>", "bad", ""), ("c --torch 9", "impossible", ""),
     ]  # fmt: skip
     quiet = GOOD.model_copy(update={"did": "nothing", "reasons": ()})
-    assert notify.changes(night(1, GOOD, BAD), night(2, quiet, BAD)) == []
+    assert notify.changes([night(1, GOOD, BAD)], night(2, quiet, BAD)) == []
     mended = BAD.model_copy(update={"state": "good", "why": ()})
-    assert [row["was"] for row in notify.changes(night(1, GOOD, BAD), night(2, quiet, mended))] == ["bad"]
-    assert [row["state"] for row in notify.changes(night(1, GOOD, BAD), night(2, BAD))] == ["gone"]
+    assert [row["was"] for row in notify.changes([night(1, GOOD, BAD)], night(2, quiet, mended))] == ["bad"]
+    assert [row["state"] for row in notify.changes([night(1, GOOD, BAD)], night(2, BAD))] == ["gone"]
+    assert notify.changes([night(1, GOOD, BAD)], night(2, BAD), part=True) == [], "nobody looked at the other"
+    assert notify.changes([night(1, GOOD, BAD), night(2, BAD)], night(3, GOOD, BAD)) == []
 
 
 def test_a_webhook_gets_one_post_and_nobody_sees_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,13 +272,15 @@ def test_a_webhook_gets_one_post_and_nobody_sees_its_address(monkeypatch: pytest
         return Answer()
 
     monkeypatch.setattr("requests.Session.post", post)
-    rows = notify.changes(None, night(1, GOOD, BAD))
+    rows = notify.changes([], night(1, GOOD, BAD))
     assert "has no address" in notify.send("env:HOOK", night(1, GOOD), rows, the_site(None))
     monkeypatch.setenv("HOOK", "https://chat.example/secret-token")
     assert notify.send("env:HOOK", night(1, GOOD), rows, the_site(None)) == ""
     assert came[0]["address"] == "https://chat.example/secret-token" and came[0]["allow_redirects"] is False
     sent = json.dumps(came[0]["json"])
     assert "imagekit nightly: 2 changed, bad: pytorch:<b>" in sent and "secret-token" not in sent
+    Answer.status_code = 301
+    assert notify.send("env:HOOK", night(1, GOOD), rows, the_site(None)) == "the webhook of HOOK answers 301"
     Answer.ok, Answer.status_code = False, 500
     assert notify.send("env:HOOK", night(1, GOOD), rows, the_site(None)) == "the webhook of HOOK answers 500"
     monkeypatch.setenv("HOOK", "http://127.0.0.1:1/secret-token")

@@ -22,15 +22,18 @@ from small_images import labelled, target
 
 from imagekit import papers, publish, several
 from imagekit import report as reports
-from imagekit.cells import judged
+from imagekit.cells import document, judged
 from imagekit.cells.document import Cell
 from imagekit.cells.judged import Judged
 from imagekit.errors import Surroundings
-from imagekit.nightly import decide, night, work
+from imagekit.nightly import decide, night, verdict, work
 from imagekit.nightly.before import before
 from imagekit.nightly.decide import Decision
 from imagekit.nightly.reasons import Reason
-from imagekit.oci import wire
+from imagekit.nightly.state import Cell as Row
+from imagekit.nightly.state import Night, State
+from imagekit.nightly.verdict import Verdict
+from imagekit.oci import referrers, wire
 from imagekit.oci.image import Image
 from imagekit.oci.push import push
 from imagekit.oci.sending import Sending
@@ -231,3 +234,48 @@ def test_a_part_of_the_matrix_and_promotion_alone(world: World, run: Callable[..
     code, out, _ = run("nightly", "--promote-only", "--only", TAGS[1], "--json")
     assert code == 0 and json.loads(out)["cells"][0]["promoted"] == {"prod": "moved"}
     assert TAGS[1] in world.there.tags[PROD]
+
+
+def test_a_name_that_its_registry_holds_makes_the_image_bad(
+    world: World, run: Callable[..., tuple[int, str, str]]
+) -> None:
+    there, tag = target(world.there, STAGING), TAGS[1]
+    old = labelled(world.folder / "old", "old", {"profile": "vision", "torch": "2.4.1", "cuda": "12.1"})
+    push(old, Sending(there), [tag])
+    world.there.fault = lambda asked: (
+        Fault("status", 412) if asked.method == "PUT" and asked.path.endswith(f"/{STAGING}/manifests/{tag}") else None
+    )
+    code, out, _ = run("nightly", "--only", tag, "--json")
+    (cell,) = json.loads(out)["cells"]
+    assert code == 4 and cell["state"] == "bad" and "stays where it is" in cell["why"][0] and not cell["promoted"]
+    assert world.there.tags[STAGING][tag] == old.digest and PROD not in world.there.tags
+
+
+def test_what_an_engine_said_is_not_forgotten(world: World) -> None:
+    """Neither by another machine nor by a lost folder: it is beside the image."""
+    assert a_night(world) == 0
+    there = target(world.there, STAGING)
+    digest = there.digest_of(TAGS[0])
+    assert verdict.of(there, digest) is None
+    verdict.attach(there, digest, Verdict(True, ("a: 1 -> 2, 50% worse",), {"a": 2.0}))
+    referrers.attach(there, digest, verdict.KIND, b"[]", {verdict.TIME: "9999"})
+    now = before(f"pytorch:{TAGS[0]}", the_site(None))
+    assert now.verdict == Verdict(True, ("a: 1 -> 2, 50% worse",), {"a": 2.0})
+    world.there.tags[PROD].clear()
+    settings = document.Night(engine=True, bench=document.Bench(), promote=("prod",))
+    room = work.Room(settings, the_site(None), "", State(world.folder), Night(number=1, started=""), lambda *_: None)
+    cell = work._promoted(Row(tag=f"pytorch:{TAGS[0]}", state="good", reference=now.reference), now, room)
+    assert cell.promoted == {"prod": "held: a: 1 -> 2, 50% worse"} and not world.there.tags[PROD]
+    other = before(f"pytorch:{TAGS[1]}", the_site(None))
+    cell = work._promoted(Row(tag=f"pytorch:{TAGS[1]}", state="good", reference=other.reference), other, room)
+    assert cell.promoted == {"prod": "held: no engine has proven it"}
+
+
+def test_what_goes_wrong_later_is_said_at_once(world: World, run: Callable[..., tuple[int, str, str]]) -> None:
+    (world.folder / "pipeline.yaml").write_text(
+        "matrix: {profile: [a]}\nnightly: {promote: [prd, prod], notify: 'env:NO_SUCH_HOOK'}\n"
+    )
+    for more in ((), ("--dry-run",)):
+        code, _, err = run("nightly", *more)
+        assert code == 2 and "no [promote.prd]" in err and "NO_SUCH_HOOK has no address" in err, err
+    assert world.changes == 0

@@ -114,10 +114,7 @@ def test_an_sbom_that_the_tools_of_spdx_take(tmp_path: Path) -> None:
     assert len(rows) == 1 + 5 + 2 and rows["six"]["checksums"][0]["checksumValue"] == lock.packages[0].sha256
     assert "b" * 64 in rows["pillow-simd"]["sourceInfo"] and "checksums" not in rows["pillow"]
     assert rows["clip"]["downloadLocation"] == f"git+ssh://git.example.org/team/clip@{'c' * 40}"
-    assert (
-        rows["libstdc++6"]["externalRefs"][0]["referenceLocator"]
-        == "pkg:deb/debian/libstdc%2B%2B6@12.2.0-14"
-    )
+    assert rows["libstdc++6"]["externalRefs"][0]["referenceLocator"] == "pkg:deb/debian/libstdc%2B%2B6@12.2.0-14"
     assert list(sbom.by_license(json.loads(paper.content)))[:2] == ["LicenseRef-NVIDIA-Proprietary", "NOASSERTION"]
 
 
