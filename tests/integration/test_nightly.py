@@ -189,6 +189,26 @@ def clock(folder: Path, hours: int) -> Path:
     return place
 
 
+def test_proven_by_an_engine_as_well(nights: Nights, engine: object) -> None:
+    """What it says is beside the image; an image without its word goes nowhere, and is asked for it."""
+    (nights.room.folder / "pipeline.yaml").write_text(
+        "matrix: {profile: [tiny]}\nnightly: {promote: [prod], updates: false}\n"
+    )
+    assert nights.did() == ["built"]
+    (nights.room.folder / "pipeline.yaml").write_text(
+        "matrix: {profile: [tiny]}\nnightly: {promote: [prod], updates: false, engine: true}\n"
+    )
+    (cell,) = nights.night()["cells"]
+    assert (cell["did"], cell["reasons"]) == ("proven", ["proof: no engine has proven it"])
+    assert cell["promoted"] == {"prod": "there"} and nights.did() == ["nothing"]
+    (nights.room.folder / "pipeline.yaml").write_text(
+        "matrix: {profile: [tiny]}\n"
+        "nightly: {promote: [prod], updates: false, engine: true, bench: {only: [no-such], quick: true}}\n"
+    )
+    bad = nights.night(code=4)["cells"][0]
+    assert bad["reasons"] == ["proof: it was not measured"] and "no-such" in " ".join(bad["why"]), bad
+
+
 def test_no_secret_is_anywhere(nights: Nights) -> None:
     """In logs, records, the page, locks, and all that the registry holds, unpacked."""
     nights.night()
