@@ -221,8 +221,8 @@ def test_a_registry_gets_what_it_lacks_and_engines_run_it(
         before = blobs(tmp_path / "registry")
         path, _ = room.profile("packages: [toolz]\n")
         room.good("build", path, "--engine", "compose", "--no-test", "--output", f"registry:{name}")
-        # its layer, its bytecode's, our own files, the config, and the record of its names
-        assert len(blobs(tmp_path / "registry") - before) == 5
+        # its layer, its bytecode's, our own files, the config; its record, SBOM and provenance, and that of its names
+        assert len(blobs(tmp_path / "registry") - before) == 8
         tag = f"{name}:2.4.1-cuda12.1-tiny"
         try:
             for env in (dict(os.environ), old_engine):
