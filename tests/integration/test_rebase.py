@@ -98,7 +98,7 @@ def test_the_newest_packages_under_the_same_wheels(made: Made) -> None:
 
 
 def large(registry: Path) -> set[str]:
-    return {path.parent.name for path in registry.rglob("data") if path.stat().st_size > 50_000}
+    return {path.parent.name for path in registry.rglob("data") if path.stat().st_size > 1_000_000}
 
 
 def test_in_a_registry_the_system_alone_is_sent(made: Made, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_in_a_registry_the_system_alone_is_sent(made: Made, tmp_path: Path) -> N
         assert connect.to(name).digest_of(TAG) == made.digest
         longer = made.room.good("rebase", f"registry:{name}", "--no-test", "--output", f"registry:{host}/ml/pytorch2")
         assert longer.stdout.strip() == f"{host}/ml/pytorch2@{made.digest}"
-        assert len(large(tmp_path / "registry") - before) == 1, "a layer; config, manifest and records are small"
+        assert len(large(tmp_path / "registry") - before) == 1, "a layer; all else is small"
         elsewhere = replace(made.room, extra={**made.room.extra, "XDG_CACHE_HOME": str(tmp_path / "cache")})
         said = elsewhere.good("test", f"registry:{name}", "--stage", "static")
         assert "of layers that are not here" in said.stderr and "what was asked for passed" in said.stderr
