@@ -84,7 +84,7 @@ def run(call: Call, site: Site, say: Say) -> Night:
         night = night.model_copy(update={"ended": ended, "unknown": unknown, "cells": tuple(told)})
         _tell(pipeline.nightly, before, night, site, say, part=bool(call.only))  # twice is better than never
         own.end(night)
-        files.write(own.page, page.html([*before, night]).encode())
+        own.show(page.html([*before, night]))
     if not call.promote_only:
         _prune(pipeline.nightly, cells, site, say)
     return night

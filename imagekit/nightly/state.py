@@ -142,20 +142,26 @@ class State:
             return left
         started = now.astimezone(timezone.utc).isoformat(timespec="seconds")
         night = Night(number=self.next_number(), started=started, pipeline=pipeline, version=version)
-        self.logs(night).mkdir(parents=True, exist_ok=True)
-        write(self._journal, (night.model_dump_json() + "\n").encode())
+        with _kept():
+            self.logs(night).mkdir(parents=True, exist_ok=True)
+            write(self._journal, (night.model_dump_json() + "\n").encode())
         return night
 
     def note(self, cell: Cell) -> None:
         """Put a cell on record as done. It is on the disk when this returns."""
-        with self._journal.open("ab") as file:
+        with _kept(), self._journal.open("ab") as file:
             file.write((cell.model_dump_json() + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
 
     def end(self, night: Night) -> None:
-        write(self.folder / "nights" / f"{night.name}.json", (night.model_dump_json(indent=1) + "\n").encode())
-        self._journal.unlink(missing_ok=True)
+        with _kept():
+            write(self.folder / "nights" / f"{night.name}.json", (night.model_dump_json(indent=1) + "\n").encode())
+            self._journal.unlink(missing_ok=True)
+
+    def show(self, page: str) -> None:
+        with _kept():
+            write(self.page, page.encode())
 
     @property
     def _journal(self) -> Path:
@@ -178,6 +184,16 @@ class State:
             return night.model_copy(update={"cells": again})  # what failed is tried once more
         self.end(night.model_copy(update={"cells": tuple(cells.values())}))
         return None
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Surroundings(
+            f"the record of the night cannot be kept: {error.strerror}", hint="what is done is in the registry"
+        ) from None
 
 
 def _recent(night: Night, now: datetime) -> bool:

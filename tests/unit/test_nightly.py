@@ -214,6 +214,19 @@ def test_a_damaged_journal_is_no_end(own: State, damage: bytes) -> None:
     assert own.begin("p", "1", NOW).number == 8 and own.nights() == []
 
 
+def test_a_folder_that_takes_nothing(own: State, tmp_path: Path) -> None:
+    """A full disk, or something else in the way."""
+    (own.folder / "journal.jsonl").mkdir()
+    with pytest.raises(Surroundings, match="cannot be kept: "):
+        own.begin("p", "1", NOW)
+    (own.folder / "index.html").mkdir()
+    with pytest.raises(Surroundings, match="cannot be kept: "):
+        own.show("a page")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Surroundings, match="cannot be used"), state.held(tmp_path / "file", False, lambda *_: None):
+        pass
+
+
 def test_two_at_once(own: State) -> None:
     taken = pytest.raises(Surroundings, match=r"another nightly is at it: pid \d+ on \S+, for 0:0")
     with taken as caught, state.held(own.folder, False, lambda *_: None):
