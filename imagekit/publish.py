@@ -273,13 +273,10 @@ def history(there: Repository, tag: str) -> list[Move]:
     return found
 
 
-def told(there: Repository, digest: str, found: Sequence[evidence.Kept], papers: Sequence[referrers.Paper] = ()) -> str:
-    """Attach what was proven of an image and what else goes with it, before it gets names; a word where a registry
-    takes no such thing."""
+def told(there: Repository, digest: str, found: Sequence[evidence.Kept]) -> str:
+    """Attach what was proven of an image, before it gets names; a word where a registry takes no such thing."""
     try:
         new = attached.send(there, digest, found[:REPORTS])
-        for paper in papers:
-            referrers.attach(there, digest, paper.kind, paper.content, paper.annotations)
     except Refused as error:
         if error.status not in TAKES_NONE:
             raise

@@ -129,7 +129,8 @@ def _check(settings: Settings, cells: list[Judged], site: Site) -> None:
 
 def _impossible(cell: Judged, file: Path) -> Cell:
     """Called as it is from the folder of the pipeline: the record has no paths of this machine."""
-    return Cell(tag=cell.name.replace(f"{file.parent}/", ""), state="impossible", why=cell.why_not)
+    name = cell.name if file.parent == Path() else cell.name.replace(f"{file.parent}/", "")
+    return Cell(tag=name, state="impossible", why=cell.why_not)
 
 
 def _free(site: Site) -> int:

@@ -72,7 +72,7 @@ def _plan(old: record.Record, lock: Lock, parts: Mapping[str, str], moved: bool)
     if differ == ["files"]:
         text = PARTS["files"] if old.lock == lock.digest else "what is asked for, with the same packages"
         return [Reason("plan", text)]
-    return [Reason("plan", PARTS.get(name, name)) for name in told]
+    return [Reason("plan", PARTS[name]) for name in told]
 
 
 def _system(outside: Outside, lock: Lock, system: Mapping[str, str]) -> list[Reason]:

@@ -44,7 +44,7 @@ class Room:
     state: State
     night: Night
     say: Say
-    known: Sequence[Night] | None = None
+    known: Sequence[Night] = ()
     """Nights before, the newest first."""
 
     def log(self, tag: str) -> Path:
@@ -121,8 +121,8 @@ def _ended(one: Decision, out: several.Outcome, seconds: float, room: Room) -> C
         code = out.code if out.code > 0 else 128 - out.code  # of a signal, as a shell has it
         cell = _bad(cell.model_copy(update={"did": "nothing", "reference": known}), lines, code)
     try:
-        if one.action != BUILD:
-            _attach(one, room)  # also what is bad: whoever promotes it elsewhere is to know
+        if one.action != BUILD and one.before:
+            _attach(one.before, room.site)  # also what is bad: whoever promotes it elsewhere is to know
         if out.code:
             return cell
         cell = _with_result(cell, one, json.loads(out.stdout))
@@ -132,7 +132,7 @@ def _ended(one: Decision, out: several.Outcome, seconds: float, room: Room) -> C
         if now.made is None:
             return _bad(cell, [f"{now.place.host} keeps nothing beside an image, by which a night could decide"])
         if room.settings.engine:
-            cell = _by_engine(cell, one, now, room)
+            cell = _by_engine(cell, now, room)
         return _promoted(cell, now, room) if cell.state == "good" else cell
     except Error as error:
         return _bad(cell, [error.message, *error.details], error.exit_code)
@@ -162,8 +162,7 @@ def _as_it_is(one: Decision, room: Room) -> Cell:
         return _bad(Cell(tag=one.cell.tag, state="bad"), ["there is no such image"])
     whole = [report for report in one.before.reports if not report.partial]
     proof = evidence.stages(whole[0]) if whole else ""
-    nights = reversed(room.state.nights()) if room.known is None else iter(room.known)
-    last = next((old for night in nights if (old := night.cell(one.cell.tag)) and old.size), None)
+    last = next((old for night in room.known if (old := night.cell(one.cell.tag)) and old.size), None)
     size = last.size if last and last.reference == one.before.reference else 0
     cell = Cell(tag=one.cell.tag, state="good", reference=one.before.reference, proof=proof, size=size)
     bad = failing(list(one.before.reports))
@@ -175,12 +174,12 @@ def _as_it_is(one: Decision, room: Room) -> Cell:
         return _bad(cell, [error.message, *error.details], error.exit_code)
 
 
-def _by_engine(cell: Cell, one: Decision, now: Before, room: Room) -> Cell:
+def _by_engine(cell: Cell, now: Before, room: Room) -> Cell:
     """Its proof and figures there; what came of them is put beside the image, and without that it goes nowhere."""
     there, log = remote.repository(now.place, room.site), room.log(cell.tag)
     here = engine.Here(cell.reference, room.site, room.site_file, lambda line: _log(room, cell.tag, line))
     code = here.proven()
-    _attach(one, room)
+    _attach(now, room.site)
     if code:
         return _bad(cell, _error(log), code)
     found = Verdict()
@@ -207,13 +206,10 @@ def _promoted(cell: Cell, now: Before, room: Room) -> Cell:
     return cell.model_copy(update={"promoted": found, "slower": slower})
 
 
-def _attach(one: Decision, room: Room) -> None:
-    """What this machine has seen of the image that the name leads to now. Raises Surroundings."""
-    now: Before = before(one.cell.tag, room.site)
-    if now.digest:
-        there = remote.repository(now.place, room.site)
-        found = evidence.of(*attached.names_of(there, now.digest))
-        publish.told(there, now.digest, found)
+def _attach(image: Before, site: Site) -> None:
+    """What this machine has seen of an image. Raises Surroundings."""
+    there = remote.repository(image.place, site)
+    publish.told(there, image.digest, evidence.of(*attached.names_of(there, image.digest)))
 
 
 def _error(log: Path) -> tuple[str, ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from registry_double import Registry, served
 
 from imagekit import cli
 
@@ -29,3 +30,10 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
         return (code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture(params=[True, False], ids=["referrers", "no referrers"])
+def there(request: pytest.FixtureRequest) -> Iterator[Registry]:
+    """A registry that knows what refers to an image, and one that does not."""
+    with served(Registry(refers=request.param)) as registry:
+        yield registry

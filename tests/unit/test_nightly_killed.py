@@ -132,7 +132,9 @@ def pushed(world: World, job: several.Job) -> str:
         tag=job.name, key="a" * 64, created="20261122", image=image.id, lock="l", base="b", torch="2.4.1", cuda="12.1",
         python="3.11", system={}, built={}, packages={},
     )  # fmt: skip
-    publish.told(there, image.digest, [Kept(raw, reports.from_json(raw))], [papers.made_from(row, None)])
+    publish.told(there, image.digest, [Kept(raw, reports.from_json(raw))])
+    paper = papers.made_from(row, None)
+    referrers.attach(there, image.digest, paper.kind, paper.content, paper.annotations)
     bare = f"pytorch:{BARE}" if tag == TAGS[0] else ""
     names = Names(f"pytorch:{tag}", f"pytorch:{tag}-20261122-aaaaaaa", bare=bare)
     settled = publish.settle(there, image.digest, names, NOW)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -26,12 +26,6 @@ Run = Callable[..., tuple[int, str, str]]
 NOW = datetime.now(timezone.utc)
 STAGING, PROD = "staging/pytorch", "prod/pytorch"
 PROFILE, BARE = "2.4.1-cuda12.1-video-llm", "2.4.1-cuda12.1"
-
-
-@pytest.fixture(params=[True, False], ids=["referrers", "no referrers"])
-def there(request: pytest.FixtureRequest) -> Iterator[Registry]:
-    with served(Registry(refers=request.param)) as registry:
-        yield registry
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -23,12 +22,6 @@ from imagekit.tag import Names
 
 NOW = datetime(2026, 11, 22, 3, tzinfo=timezone.utc)
 PROFILE = "2.4.1-cuda12.1-video-llm"
-
-
-@pytest.fixture(params=[True, False], ids=["referrers", "no referrers"])
-def there(request: pytest.FixtureRequest) -> Iterator[Registry]:
-    with served(Registry(refers=request.param)) as registry:
-        yield registry
 
 
 def image(folder: Path, content: str, profile: str = "video-llm", **labels: str) -> Image:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from registry_double import Fault, Registry, served
+from registry_double import Fault, Registry
 from small_images import labelled, target
 
 from imagekit import publish
@@ -21,12 +21,6 @@ from imagekit.tag import Names
 Run = Callable[..., tuple[int, str, str]]
 NOW = datetime(2026, 11, 22, 3, tzinfo=timezone.utc)
 STAGING, PROD = "staging/pytorch", "prod/pytorch"
-
-
-@pytest.fixture(params=[True, False], ids=["referrers", "no referrers"])
-def there(request: pytest.FixtureRequest) -> Iterator[Registry]:
-    with served(Registry(refers=request.param)) as registry:
-        yield registry
 
 
 @pytest.fixture(autouse=True)

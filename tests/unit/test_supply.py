@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import samples
-from registry_double import Registry, served
+from registry_double import Registry
 from small_images import labelled, target
 from spdx_tools.spdx.parser.parse_anything import parse_file
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
@@ -151,12 +151,6 @@ def test_what_an_engine_tells_of_licences() -> None:
 
 
 # --- in a registry
-
-
-@pytest.fixture(params=[True, False], ids=["referrers", "no referrers"])
-def there(request: pytest.FixtureRequest) -> Iterator[Registry]:
-    with served(Registry(refers=request.param)) as registry:
-        yield registry
 
 
 def pushed(folder: Path, there: Registry, *, lock: Lock, proven: str = "PASS") -> tuple[Image, str]:
