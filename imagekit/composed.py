@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from imagekit import amounts, caches, compose, files, gathered, pipeline, record, scope, tag, without_engine
 from imagekit import report as reports
+from imagekit.bundle import Bundle, Held, unpack
 from imagekit.compose import Wheel, system
 from imagekit.compose.outputs import Output, Outputs
 from imagekit.compose.system import System
@@ -30,7 +31,7 @@ from imagekit.proof import evidence, runner
 from imagekit.record import Record
 from imagekit.site import Site
 from imagekit.supply import beside, contents
-from imagekit.supply.contents import Licenses
+from imagekit.supply.contents import Contents
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,13 @@ class Done:
 
 def build(
     profile: Profile, lock: Lock, site: Site, wanted: Sequence[Output], say: Say, *, prove: bool, wish: runner.Wish,
-    pyc: bool = True, newest: bool = False,
+    pyc: bool = True, newest: bool = False, held: tuple[Bundle, Held] | None = None,
 ) -> Done:  # fmt: skip
     """Compose, prove, write. An image that is not proven is not written. Raises NotProven, BuildFailed, Surroundings.
 
     Layers of packages are on their way into a registry before: nothing points to them. `pyc`: with their bytecode;
-    `newest`: with the distribution packages of this moment, also where some were got not long ago.
+    `newest`: with the distribution packages of this moment, also where some were got not long ago; `held`: the bundle
+    that it is all in, and where, for a machine without a network.
     """
     started = time.monotonic()
     profile_tag = tag.of_profile(lock.resolution, site.settings.tags)
@@ -60,7 +62,11 @@ def build(
     system.trim(shelf)
     with pipeline.build_lock(profile_tag, say), shelf.in_use(), Outputs(wanted, site, shelf.folder, say) as places:
         context = pipeline.rendered(profile, lock, dialect="classic", pyc=pyc)
-        base, rows = gathered.gather(context, lock, site, shelf, say, places.layer, newest=newest)
+        if held:
+            found = unpack.gather(*held, context, lock, shelf, say)
+        else:
+            found = gathered.gather(context, lock, site, shelf, say, places.layer, newest=newest)
+        base, rows = found.base, found.wheels
         tag.check(lock, _told(rows, lock.resolution.python, shelf))
         image = compose.compose(context, base, rows, shelf, site, made=places.layer)
         say(
@@ -87,7 +93,7 @@ def _beside(
     image: Image, lock: Lock, new: Record, base: System, rows: list[Wheel], site: Site, say: Say, place: Reference,
     there: Repository,
 ) -> None:  # fmt: skip
-    licenses = Licenses(contents.of_wheels(rows, kept()), contents.of_layers(base.layers, kept()))
+    licenses = Contents(contents.of_wheels(rows, kept()), *contents.of_layers(base.layers, kept()))
     beside.attach(place, there, image.digest, (lock, new), licenses, site, say)
 
 

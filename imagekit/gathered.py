@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 
 from imagekit import bootstrap, compose, fetch, wheels
@@ -26,18 +27,21 @@ AT_ONCE = 0.3
 """Seconds within which it shows that something is missing here: long before gigabytes are fetched in vain."""
 
 
+@dataclass(frozen=True)
+class Gathered:
+    base: System
+    wheels: list[Wheel]
+    """In the order of the lock."""
+    around: dict[str, System]
+    """Package -> what it was built from source in."""
+
+
 def gather(
-    context: Context,
-    lock: Lock,
-    site: Site,
-    shelf: Kept,
-    say: Say,
-    made: Callable[[Stacked], None],
-    *,
+    context: Context, lock: Lock, site: Site, shelf: Kept, say: Say, made: Callable[[Stacked], None] | None, *,
     newest: bool = False,
-) -> tuple[System, list[Wheel]]:
-    """The system, and every wheel as a file, in the order of the lock; `made`: is told of the layers of large ones;
-    `newest`: of the system, as system.make has it.
+) -> Gathered:  # fmt: skip
+    """The system, and every wheel as a file. `made`: is told of the layers of large ones; None: no layer is made of
+    any. `newest`: of the system, as system.make has it.
 
     Raises Surroundings, BuildFailed, and what `made` raises.
     """
@@ -51,12 +55,14 @@ def gather(
                 known.result()
             found = work.as_they_came()
             large = sorted((one for one in found.values() if one.size >= compose.BIG), key=lambda one: -one.size)
-            begun = [converting.submit(compose.ahead, one, lock.resolution.python, shelf, made) for one in large]
+            rest = lock.resolution.python, shelf
+            begun = [converting.submit(compose.ahead, one, *rest, made) for one in large] if made else []
             for package in sources:
                 found[package.name] = work.from_source(package, around[package.name].result())
             for layer in begun:
                 layer.result()
-            return base.result(), [found[package.name] for package in lock.packages]
+            built_in = {name: system.result() for name, system in around.items()}
+            return Gathered(base.result(), [found[package.name] for package in lock.packages], built_in)
         except BaseException:  # Ctrl-C reaches this thread only
             shelf.stop.set()
             bootstrap.stop_all()

@@ -23,7 +23,7 @@ from imagekit.remote import Remote
 from imagekit.report import failing
 from imagekit.site import Site
 from imagekit.supply import beside, contents
-from imagekit.supply.contents import Licenses
+from imagekit.supply.contents import Contents
 from imagekit.tag import Names
 
 
@@ -101,10 +101,10 @@ def _beside(
     label = str(((image.get("Config") or {}).get("Labels") or {}).get("io.imagekit.lock", ""))
     lock = papers.lock_in(source.files(name, [papers.LOCK]).get(papers.LOCK, b""), label)
     if not ours or lock is None:
-        beside.attach(place, there, digest, None, Licenses(), site, say)
+        beside.attach(place, there, digest, None, Contents(), site, say)
         return
     if sent:
-        licenses = Licenses(contents.of_lock(lock, kept()), contents.of_layers(sent.layers[:1], kept()))
+        licenses = Contents(contents.of_lock(lock, kept()), *contents.of_layers(sent.layers[:1], kept()))
     else:
         asked = source.run(name, ["/usr/bin/python3", "-I", "-c", contents.SCRIPT], entrypoint=[], timeout=120)
         licenses = contents.told(asked.stdout)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -30,14 +30,20 @@ from imagekit.resolution import Resolution
 from imagekit.scratch import cache
 from imagekit.site import Site, apt
 
+Look = Callable[[str], Foundation | None]
+"""What an image base offers, by its reference."""
 
-def resolved(name: str, wishes: Wishes, site: Site, say: Say, *, upgrade: bool = False) -> tuple[Profile, Resolution]:
-    """`upgrade`: an image base is asked again, instead of taken as its lock has it."""
+
+def resolved(
+    name: str, wishes: Wishes, site: Site, say: Say, *, upgrade: bool = False, given: tuple[Facts, Look] | None = None
+) -> tuple[Profile, Resolution]:
+    """`upgrade`: an image base is asked again, instead of taken as its lock has it; `given`: what to decide by, in
+    place of imagekit's own facts and of what an engine says."""
     profile = load(name, wishes.overlays)
+    facts, look = given or (_facts(profile, wishes, site), lambda reference: _look(profile, reference, say, upgrade))
     r = resolution = resolve(
-        profile, wishes, base_default=site.settings.base.default, base_map=site.settings.base.map,
-        look=lambda reference: _look(profile, reference, say, upgrade),
-        nodes=fleet(site), facts=_facts(profile, wishes, site),
+        profile, wishes, base_default=site.settings.base.default, base_map=site.settings.base.map, look=look,
+        nodes=fleet(site), facts=facts,
     )  # fmt: skip
     if profile.overlays and (pinned := locking.plain(profile, resolution)):
         locked_versions = {package.name: package.version for package in pinned.packages}

@@ -34,7 +34,7 @@ from imagekit.remote import LAYOUT, Remote, in_layout
 from imagekit.report import Report
 from imagekit.site import Site
 from imagekit.supply import beside, contents
-from imagekit.supply.contents import Licenses
+from imagekit.supply.contents import Contents
 
 BOTTOM = re.compile(r"imagekit: \w+, \d+ distribution packages")
 """The history's line of the system of a composed image (compose.system)."""
@@ -142,7 +142,7 @@ def _beside(
     image: Image, lock: Lock, entry: Record, new: System, site: Site, say: Say, place: Reference, there: Repository
 ) -> None:
     """As of an image that was composed: of wheels that this machine has, the licences too."""
-    licenses = Licenses(contents.of_lock(lock, kept()), contents.of_layers(new.layers, kept()))
+    licenses = Contents(contents.of_lock(lock, kept()), *contents.of_layers(new.layers, kept()))
     beside.attach(place, there, image.digest, (lock, entry), licenses, site, say)
 
 

@@ -32,6 +32,7 @@ GROUPS = {
         "lock": "Pin every version of a profile.",
         "plan": "Show units, groups, sizes and keys.",
         "render": "Write a Dockerfile and its context.",
+        "fetch": "All that an image is made of, for a machine without a network.",
         "publish": "Push a proven image, and give it its names in a registry.",
         "promote": "Copy a proven image into another repository.",
         "verify": "Compare an image of a registry with what is said of it.",

@@ -26,6 +26,7 @@ from imagekit.cli.options import arguments, engine_option, locking, parse_lockin
     metavar="WHERE",
     help="compose: oci:DIR, archive:FILE, engine, or registry:HOST/REPOSITORY; may repeat.",
 )
+@click.option("--offline", metavar="DIR", help="compose: all out of a bundle of `imagekit fetch`; asks no network.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Builds side by side; default: one per two CPUs.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
 def command(profiles: tuple[str, ...], jobs: int | None, **options: Any) -> None:
@@ -47,17 +48,22 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
     from imagekit.proof import runner
 
     say, wanted, output, pyc = Lines(), options.pop("engine"), options.pop("output"), not options.pop("no_pyc")
-    newest = options.pop("newest")
-    places = _places(wanted, output, gpus)
+    newest, offline = options.pop("newest"), options.pop("offline")
+    places = _places("compose" if offline and wanted == "auto" else wanted, output, gpus)
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
+    if offline:
+        the_profile, lock, held = _held(profile, offline, wished, locks, site, say, newest)
+        wish = runner.Wish(
+            gpus="none", require_gpu=require_gpu, fresh=fresh, targets=pipeline.targets(the_profile, site)
+        )
+        _composed(the_profile, lock, site, places, say, as_json, prove=not no_test, wish=wish, pyc=pyc, held=held)
+        return
     the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
     if places:
         targets = pipeline.targets(the_profile, site)
         wish = runner.Wish(gpus="none", require_gpu=require_gpu, fresh=fresh, targets=targets)
         lock, _ = locking.locked(the_profile, resolution, site, say, locks)
-        _composed(
-            the_profile, lock, site, places, say, prove=not no_test, wish=wish, pyc=pyc, newest=newest, as_json=as_json
-        )
+        _composed(the_profile, lock, site, places, say, as_json, prove=not no_test, wish=wish, pyc=pyc, newest=newest)
         return
     if newest:
         raise UsageError("--newest is for images that are composed", hint="imagekit base bootstrap makes a base anew")
@@ -105,13 +111,32 @@ def _places(wanted: str, output: tuple[str, ...], gpus: str) -> list[Any]:
     return [outputs.parse(one) for one in output]
 
 
+def _held(name: str, folder: str, wished: Any, locks: Any, site: Any, say: Any, newest: bool) -> tuple[Any, Any, Any]:
+    """(profile, lock, bundle and what it has of it)"""
+    from pathlib import Path
+
+    from imagekit import bundle, pipeline
+    from imagekit.errors import UsageError
+
+    asking = ("newest", newest), ("upgrade", locks.upgrade), ("upgrade-package", locks.upgrade_packages)
+    wrong = [
+        f"--{option} asks a network" for option, given in (*asking, ("allow-unknown", wished.allow_unknown)) if given
+    ]
+    if wrong:
+        raise UsageError("--offline takes all out of a bundle", details=wrong)
+    opened = bundle.opened(Path(folder))
+    profile, resolution = pipeline.resolved(name, wished, site, say, given=(opened.facts(), opened.look))
+    held, lock = opened.answer(resolution)
+    say("lock", f"{held.lock} of the bundle; {len(lock.packages)} packages")
+    return profile, lock, (opened, held)
+
+
 def _composed(
-    profile: Any, lock: Any, site: Any, places: list[Any], say: Any, *, prove: bool, wish: Any, pyc: bool, newest: bool,
-    as_json: bool,
+    profile: Any, lock: Any, site: Any, places: list[Any], say: Any, as_json: bool, **how: Any
 ) -> None:  # fmt: skip
     from imagekit import amounts, composed, report
 
-    done = composed.build(profile, lock, site, places, say, prove=prove, wish=wish, pyc=pyc, newest=newest)
+    done = composed.build(profile, lock, site, places, say, **how)
     say("done", f"{amounts.size(done.image.size):<58} {amounts.clock(done.seconds)}")
     if as_json:
         proof = report.as_json(done.report) if done.report else None
@@ -131,8 +156,10 @@ def _several(profiles: tuple[str, ...], jobs: int | None, options: dict[str, Any
     twice = sorted({name for name in profiles if profiles.count(name) > 1})
     if twice:
         raise UsageError(f"named twice: {', '.join(twice)}", hint="each profile once")
-    if options["output"] or options["engine"] == "compose":
-        raise UsageError("--engine compose and --output build one profile at a time", hint="a command for each")
+    if options["output"] or options["engine"] == "compose" or options["offline"]:
+        raise UsageError(
+            "--engine compose, --offline and --output build one profile at a time", hint="a command for each"
+        )
     given = arguments(click.get_current_context())
     wished, site = parse_wishes(dict(options)), pipeline.the_site(options["site"])
     # all are resolved first: what is wrong with one is known before another has built for an hour

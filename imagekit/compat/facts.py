@@ -112,6 +112,20 @@ def load() -> Facts:
     return facts_load.read(DATA)
 
 
+def read_json(path: Path) -> Facts:
+    """Facts that `text` gave. Raises `imagekit.errors.Error` for anything else, also for those of another imagekit."""
+    from imagekit.compat import facts_load
+
+    return facts_load.read_json(path)
+
+
+def text() -> str:
+    """The facts that come with imagekit, as one JSON text; the same facts give the same."""
+    from imagekit.compat import facts_load
+
+    return facts_load.text(DATA)
+
+
 def compile_json(folder: Path) -> str:
     """The facts of `folder`'s YAML files as the text of its `facts.json`; the same input gives the same text.
 

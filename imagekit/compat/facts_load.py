@@ -52,11 +52,25 @@ def read(folder: Path) -> Facts:
     compiled = folder / COMPILED
     if not _fresh(compiled, folder):
         return _facts(_read_yaml(folder))
+    return _facts(_read_json(compiled, f"delete {compiled}"))
+
+
+def read_json(path: Path) -> Facts:
+    """See `facts.read_json`."""
+    return _facts(_read_json(path))
+
+
+def _read_json(path: Path, hint: str = "") -> object:
     try:
-        documents = json.loads(compiled.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
-        raise Error(f"{COMPILED} cannot be read: {problem}", hint=f"delete {compiled}") from None
-    return _facts(documents)
+        raise Error(f"{path.name} cannot be read: {problem}", hint=hint) from None
+
+
+def text(folder: Path) -> str:
+    """The facts of `folder` as they are compiled."""
+    compiled = folder / COMPILED
+    return compiled.read_text(encoding="utf-8") if _fresh(compiled, folder) else compile_json(folder)
 
 
 def compile_json(folder: Path) -> str:

@@ -119,11 +119,15 @@ def write(lock: Lock, path: Path) -> None:
 
 def stale(lock: Lock, resolution: Resolution) -> str:
     """What changed since the lock was made, in a few words; empty when it still answers."""
+    return ", ".join(changed(lock, resolution))
+
+
+def changed(lock: Lock, resolution: Resolution) -> list[str]:
+    """Keys of the resolution that are others than when the lock was made; what is only told to people is none."""
     told = {"reasons", "notes"}
     old = lock.resolution.model_dump(mode="json", exclude=told)
     new = resolution.model_dump(mode="json", exclude=told)
-    changed = [key for key in new if old.get(key) != new[key]]
-    return ", ".join(changed)
+    return [key for key in new if old.get(key) != new[key]]
 
 
 def folder_name(resolution: Resolution) -> str:

@@ -14,11 +14,11 @@ from imagekit.publish import TAKES_NONE
 from imagekit.record import Record
 from imagekit.site import Site
 from imagekit.supply import provenance, sbom, verified
-from imagekit.supply.contents import Licenses
+from imagekit.supply.contents import Contents
 
 
 def attach(
-    place: Reference, there: Repository, digest: str, made: tuple[Lock, Record] | None, licenses: Licenses, site: Site,
+    place: Reference, there: Repository, digest: str, made: tuple[Lock, Record] | None, licenses: Contents, site: Site,
     say: Say,
 ) -> None:  # fmt: skip
     """To the image of a digest; the same once more changes nothing. What is attached here is signed, and nothing else.
@@ -38,7 +38,7 @@ def attach(
         say("sign", word)
 
 
-def _papers(lock: Lock, record: Record, licenses: Licenses, digest: str) -> tuple[Paper, ...]:
+def _papers(lock: Lock, record: Record, licenses: Contents, digest: str) -> tuple[Paper, ...]:
     return (
         papers.made_from(record, lock),
         sbom.paper(lock, record, licenses, digest),

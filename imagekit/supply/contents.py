@@ -1,4 +1,5 @@
-"""The packages of an image with their licences: out of its wheels and the layer of its system, or out of an engine."""
+"""The packages of an image with their licences, and what those of the distribution were built from: out of its wheels
+and the layers of its system, or out of an engine."""
 
 from __future__ import annotations
 
@@ -20,9 +21,9 @@ from imagekit.oci.image import Stacked
 from imagekit.oci.kept import Kept
 from imagekit.supply.licenses import License, of_debian, of_wheel
 
-COPYRIGHT = "usr/share/doc/"
+COPYRIGHT, STATUS = "usr/share/doc/", "var/lib/dpkg/status"
 
-RULES = 2
+RULES = 3
 """Part of the name of what is remembered: raised when the same text is another licence."""
 
 SCRIPT = """
@@ -36,17 +37,29 @@ wheels = {}
 for path in glob.glob('/opt/venv/lib/python/site-packages/*.dist-info/METADATA'):
     wheels[path.split('/')[-2]] = read(path).split('\\n\\n')[0]
 rights = {path.split('/')[-2]: read(path) for path in glob.glob('/usr/share/doc/*/copyright')}
-print(json.dumps({'wheels': wheels, 'rights': rights}))
+print(json.dumps({'wheels': wheels, 'rights': rights, 'status': read('/var/lib/dpkg/status')}))
 """
-"""For an image in an engine: the headers of METADATA by dist-info, and copyright files by package."""
+"""For an image in an engine: the headers of METADATA by dist-info, copyright files by package, dpkg's status."""
 
 
 @dataclass(frozen=True)
-class Licenses:
+class Origin:
+    """What a distribution package was built from, as dpkg has it (deb-control(5)): advisories are about sources."""
+
+    architecture: str
+    source: str
+    version: str
+    """Of the source."""
+
+
+@dataclass(frozen=True)
+class Contents:
     python: Mapping[str, License] = field(default_factory=dict)
     """Normalised name -> licence."""
     system: Mapping[str, License] = field(default_factory=dict)
     """Distribution package -> licence, of those that have a copyright file which machines read."""
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """Distribution package -> its source."""
 
 
 def of_wheels(found: Iterable[Wheel], shelf: Kept) -> dict[str, License]:
@@ -69,12 +82,40 @@ def of_lock(lock: Lock, shelf: Kept) -> dict[str, License]:
     return found
 
 
-def of_layers(layers: Iterable[Stacked], shelf: Kept) -> dict[str, License]:
-    """By distribution package, of those layers of a system that are here; remembered too."""
-    found: dict[str, License] = {}
+def of_layers(layers: Iterable[Stacked], shelf: Kept) -> tuple[dict[str, License], dict[str, Origin]]:
+    """By distribution package, of those layers of a system that are here, the lowest first; remembered too."""
+    licenses, origins = dict[str, License](), dict[str, Origin]()
     for one in layers:
         if one.path.is_file():
-            found |= _remembered(shelf, one.layer.diff_id, functools.partial(of_system, one.path))
+            found = _of_layer(one, shelf)
+            licenses |= found.system
+            origins = dict(found.origins) or origins  # the highest status is the whole one
+    return licenses, origins
+
+
+def _of_layer(one: Stacked, shelf: Kept) -> Contents:
+    note = shelf.folder / MEMO / f"system-{RULES}-{one.layer.diff_id}"
+    try:
+        row = json.loads(note.read_text(encoding="utf-8"))
+        licenses = {str(name): License(str(text), dict(refs)) for name, (text, refs) in row["licenses"].items()}
+        return Contents({}, licenses, {str(name): Origin(*map(str, found)) for name, found in row["origins"].items()})
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        found = of_system(one.path)
+    if found != Contents():  # it could be read, this time
+        licenses_told = {name: [one.expression, one.refs] for name, one in found.system.items()}
+        origins_told = {name: [one.architecture, one.source, one.version] for name, one in found.origins.items()}
+        write(note, json.dumps({"licenses": licenses_told, "origins": origins_told}).encode())
+    return found
+
+
+def status(text: str) -> dict[str, Origin]:
+    """By package, out of dpkg's status: `Source: gcc-12 (12.2.0-14)`, or none where it is as the package itself."""
+    found = {}
+    for paragraph in text.split("\n\n"):
+        row = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and line[:1].isalpha())
+        if {"Package", "Version", "Architecture"} <= row.keys():
+            source, _, version = row.get("Source", row["Package"]).partition(" ")
+            found[row["Package"]] = Origin(row["Architecture"], source, version.strip("() ") or row["Version"])
     return found
 
 
@@ -104,33 +145,41 @@ def _is_metadata(name: str) -> bool:
     return name.endswith(".dist-info/METADATA") and name.count("/") == 1
 
 
-def of_system(path: Path) -> dict[str, License]:
-    """By package, out of the tar or the layer of a system; nothing of one that cannot be read."""
-    found, links = dict[str, License](), dict[str, str]()
+def of_system(path: Path) -> Contents:
+    """Out of the tar or the layer of a system; nothing of one that cannot be read."""
+    found, links, origins = dict[str, License](), dict[str, str](), dict[str, Origin]()
     try:
         with tarfile.open(path) as archive:
             for member in archive:
-                place, _, name = member.name.removeprefix("./").removeprefix(COPYRIGHT).partition("/")
-                if not member.name.removeprefix("./").startswith(COPYRIGHT):
+                whole = member.name.removeprefix("./")
+                place, _, name = whole.removeprefix(COPYRIGHT).partition("/")
+                if whole == STATUS:
+                    origins = status(_text(archive, member))
+                elif not whole.startswith(COPYRIGHT):
                     continue
-                if member.issym() and not name:  # libstdc++6 -> gcc-12-base
+                elif member.issym() and not name:  # libstdc++6 -> gcc-12-base
                     links[place] = member.linkname.rstrip("/").rpartition("/")[2]
                 elif member.isreg() and name == "copyright":
-                    file = archive.extractfile(member)
-                    found[place] = of_debian(file.read().decode(errors="replace") if file else "")
+                    found[place] = of_debian(_text(archive, member))
     except (OSError, EOFError, zlib.error, tarfile.TarError):
-        return {}
-    return found | {name: found[other] for name, other in links.items() if other in found}
+        return Contents()
+    return Contents({}, found | {name: found[other] for name, other in links.items() if other in found}, origins)
 
 
-def told(stdout: str) -> Licenses:
+def _text(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    file = archive.extractfile(member)
+    return file.read().decode(errors="replace") if file else ""
+
+
+def told(stdout: str) -> Contents:
     """What SCRIPT printed in an image."""
     try:
         row = json.loads(stdout)
         python = {_name(text): of_wheel(text) for text in row["wheels"].values()}
-        return Licenses(python, {name: of_debian(text) for name, text in row["rights"].items()})
+        rights = {name: of_debian(text) for name, text in row["rights"].items()}
+        return Contents(python, rights, status(row.get("status", "")))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Licenses()
+        return Contents()
 
 
 def _name(metadata: str) -> str:

@@ -17,28 +17,32 @@ from imagekit import __version__
 from imagekit.lock.model import Lock, Package
 from imagekit.oci.referrers import Paper
 from imagekit.record import Record
-from imagekit.supply.contents import Licenses
+from imagekit.supply.contents import Contents, Origin
 from imagekit.supply.licenses import NONE, License
 
 KIND = "application/spdx+json"
 
 IMAGE = "SPDXRef-image"
+OS = "SPDXRef-OperatingSystem"
+"""The distribution, by the name under which scanners look for one (trivy, pkg/sbom/spdx/unmarshal.go)."""
 
 Row = dict[str, Any]
 
 
-def paper(lock: Lock, record: Record, licenses: Licenses, digest: str) -> Paper:
+def paper(lock: Lock, record: Record, licenses: Contents, digest: str) -> Paper:
     """`digest`: of the image's manifest."""
     text = json.dumps(document(lock, record, licenses, digest), indent=1, sort_keys=True).encode()
     return Paper(KIND, text, {"org.opencontainers.image.created": _time(lock), "io.imagekit.key": record.key})
 
 
-def document(lock: Lock, record: Record, licenses: Licenses, digest: str) -> Row:
+def document(lock: Lock, record: Record, licenses: Contents, digest: str) -> Row:
     python = [_of_python(package, record, licenses.python.get(package.name, License())) for package in lock.packages]
     system = [
-        _of_system(name, version, lock.resolution.os, licenses.system.get(name, License()))
+        _of_system(name, version, lock.resolution.os, licenses.system.get(name, License()), licenses.origins.get(name))
         for name, version in sorted(record.system.items())
     ]
+    distribution, number = _distribution(lock.resolution.os)
+    os = {**_row(OS, distribution, number, ""), "primaryPackagePurpose": "OPERATING-SYSTEM", "externalRefs": []}
     refs: dict[str, str] = {}
     for found in (*licenses.python.values(), *licenses.system.values()):
         refs |= found.refs
@@ -49,10 +53,11 @@ def document(lock: Lock, record: Record, licenses: Licenses, digest: str) -> Row
     made: Row = {
         "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": record.tag,
         "creationInfo": {"created": _time(lock), "creators": [f"Tool: imagekit-{__version__}"]},
-        "packages": [image, *python, *system],
+        "packages": [image, os, *python, *system],
         "relationships": [
             _related("SPDXRef-DOCUMENT", "DESCRIBES", IMAGE),
-            *(_related(IMAGE, "CONTAINS", row["SPDXID"]) for row in (*python, *system)),
+            *(_related(IMAGE, "CONTAINS", row["SPDXID"]) for row in (os, *python)),
+            *(_related(OS, "CONTAINS", row["SPDXID"]) for row in system),
             *_needs(lock),
         ],
         "hasExtractedLicensingInfos": [
@@ -93,10 +98,25 @@ def _public(address: str) -> str:
     return re.sub(r"//[^/@]*@", "//", address if "://" in address else f"ssh://{address.replace(':', '/', 1)}")
 
 
-def _of_system(name: str, version: str, os: str, found: License) -> Row:
-    distribution = (os.split() or ["linux"])[0].lower()
-    row = _row(_id("system", name), name, version, f"pkg:deb/{distribution}/{quote(name)}@{quote(version)}")
+def _of_system(name: str, version: str, os: str, found: License, origin: Origin | None) -> Row:
+    """Qualifiers as the purl specification has them for deb; advisories are about sources, so those are named too."""
+    distribution, number = _distribution(os)
+    purl = f"pkg:deb/{distribution}/{quote(name)}@{quote(version)}"
+    qualifiers = {"distro": f"{distribution}-{number}"} if number else {}
+    if origin:
+        qualifiers |= {"arch": origin.architecture}
+        qualifiers |= {"upstream": f"{origin.source}@{origin.version}"} if origin.source != name else {}
+    asked = "&".join(f"{key}={quote(value, safe='')}" for key, value in sorted(qualifiers.items()))
+    row = _row(_id("system", name), name, version, f"{purl}?{asked}" if asked else purl)
+    if origin:
+        row |= {"sourceInfo": f"built package from: {origin.source} {origin.version}"}
     return {**row, "licenseDeclared": found.expression}
+
+
+def _distribution(os: str) -> tuple[str, str]:
+    """("debian", "12") of "Debian 12"."""
+    name, _, number = os.partition(" ")
+    return name.lower() or "linux", number.partition(" ")[0]
 
 
 def _row(identifier: str, name: str, version: str, purl: str) -> Row:
@@ -142,7 +162,7 @@ def by_license(document: Mapping[str, Any]) -> dict[str, list[str]]:
     """Licence -> packages under it, the licences of most packages first; what is proprietary or unknown before all."""
     found: dict[str, list[str]] = {}
     for row in document["packages"]:
-        if row["SPDXID"] != IMAGE:
+        if row["SPDXID"] not in (IMAGE, OS):
             found.setdefault(str(row["licenseDeclared"]), []).append(f"{row['name']} {row['versionInfo']}")
 
     def order(item: tuple[str, list[str]]) -> tuple[int, int]:

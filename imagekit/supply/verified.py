@@ -189,10 +189,11 @@ def _sbom(image: _Image, made: MadeFrom | None) -> Finding:
 
 
 def _contents(row: Any, digest: str) -> dict[tuple[str, str], list[str]]:
-    """(name, version) -> hashes, of all but the image itself. Raises one of ODD for what is no SBOM of this image."""
+    """(name, version) -> hashes, of all packages. Raises one of ODD for what is no SBOM of this image."""
     rows = {str(one["SPDXID"]): one for one in row["packages"]}
     if _sums(rows.pop(sbom.IMAGE)) != [digest.removeprefix("sha256:")]:
         raise ValueError("it is about another image")
+    rows.pop(sbom.OS, None)  # of older ones
     _ = [(str(one["licenseDeclared"]), str(one["name"])) for one in rows.values()]
     return {(str(one["name"]), str(one["versionInfo"])): _sums(one) for one in rows.values()}
 

@@ -28,7 +28,7 @@ from imagekit.proof.evidence import Kept
 from imagekit.record import Record
 from imagekit.report import Check, Report
 from imagekit.supply import beside, contents, provenance, sbom
-from imagekit.supply.contents import Licenses
+from imagekit.supply.contents import Contents, Origin
 from imagekit.supply.licenses import License, of_debian, of_wheel
 
 Run = Callable[..., tuple[int, str, str]]
@@ -87,7 +87,11 @@ def record(lock: Lock, image: str = DIGEST, **changes: object) -> Record:
 
 
 NVIDIA = License("LicenseRef-NVIDIA-Proprietary", {"LicenseRef-NVIDIA-Proprietary": "NVIDIA Proprietary Software"})
-FOUND = Licenses({"six": License("MIT"), "torch": NVIDIA}, {"tini": License("MIT")})
+FOUND = Contents(
+    {"six": License("MIT"), "torch": NVIDIA},
+    {"tini": License("MIT")},
+    {"libstdc++6": Origin("amd64", "gcc-12", "12.2.0-14")},
+)
 
 
 def many_kinds() -> Lock:
@@ -111,10 +115,14 @@ def test_an_sbom_that_the_tools_of_spdx_take(tmp_path: Path) -> None:
     read = parse_file(str(tmp_path / "a.spdx.json"))
     assert validate_full_spdx_document(read) == []
     rows = {row["name"]: row for row in json.loads(paper.content)["packages"]}
-    assert len(rows) == 1 + 5 + 2 and rows["six"]["checksums"][0]["checksumValue"] == lock.packages[0].sha256
+    assert len(rows) == 2 + 5 + 2 and rows["six"]["checksums"][0]["checksumValue"] == lock.packages[0].sha256
     assert "b" * 64 in rows["pillow-simd"]["sourceInfo"] and "checksums" not in rows["pillow"]
     assert rows["clip"]["downloadLocation"] == f"git+ssh://git.example.org/team/clip@{'c' * 40}"
-    assert rows["libstdc++6"]["externalRefs"][0]["referenceLocator"] == "pkg:deb/debian/libstdc%2B%2B6@12.2.0-14"
+    assert rows["libstdc++6"]["externalRefs"][0]["referenceLocator"] == (
+        "pkg:deb/debian/libstdc%2B%2B6@12.2.0-14?arch=amd64&distro=debian-12&upstream=gcc-12%4012.2.0-14"
+    )
+    assert rows["libstdc++6"]["sourceInfo"] == "built package from: gcc-12 12.2.0-14"
+    assert (rows["debian"]["versionInfo"], rows["debian"]["SPDXID"]) == ("12", "SPDXRef-OperatingSystem")
     assert list(sbom.by_license(json.loads(paper.content)))[:2] == ["LicenseRef-NVIDIA-Proprietary", "NOASSERTION"]
 
 
@@ -141,13 +149,41 @@ def test_provenance_has_every_file_by_hash() -> None:
     assert first == {"uri": "docker://nvidia/cuda:12", "name": "base", "digest": {"sha256": "1" * 64}}
 
 
+STATUS = """Package: libstdc++6
+Status: install ok installed
+Source: gcc-12 (12.2.0-14)
+Version: 12.2.0-14+b1
+Architecture: amd64
+Description: GNU Standard C++ Library v3
+ Source: nothing of this
+
+Package: tzdata
+Version: 2024b-0
+Architecture: all
+
+Package: half
+"""
+
+
+def test_the_source_of_a_distribution_package() -> None:
+    assert contents.status(STATUS) == {
+        "libstdc++6": Origin("amd64", "gcc-12", "12.2.0-14"), "tzdata": Origin("all", "tzdata", "2024b-0")
+    }  # fmt: skip
+    assert contents.status("") == contents.status("\0\n\n: \n") == {}
+
+
 def test_what_an_engine_tells_of_licences() -> None:
     stdout = json.dumps(
-        {"wheels": {"x": "Name: Big_Six\nLicense: MIT"}, "rights": {"tini": "Format: x\nLicense: Expat\n"}}
+        {
+            "wheels": {"x": "Name: Big_Six\nLicense: MIT"},
+            "rights": {"tini": "Format: x\nLicense: Expat\n"},
+            "status": STATUS,
+        }
     )
     found = contents.told(stdout)
     assert found.python == {"big-six": License("MIT")} and found.system == {"tini": License("MIT")}
-    assert contents.told("Traceback ...") == Licenses()
+    assert found.origins["tzdata"].architecture == "all"
+    assert contents.told("Traceback ...") == Contents()
 
 
 # --- in a registry
