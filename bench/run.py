@@ -220,7 +220,7 @@ def main() -> None:
         measures: dict[str, Callable[[], list[str]]] = {
             "start": start, "build": lambda: build(lock, folder), "change": lambda: change(lock, folder), "size": size,
             "proof": proof.proof, "compose": lambda: composing.composing(lock, folder, docker),
-            "stored": lambda: stored.stored(folder),
+            "stored": lambda: stored.stored(folder, docker),
         }  # fmt: skip
         sections = _sections()
         for name in wanted:

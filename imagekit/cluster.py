@@ -81,6 +81,15 @@ def manifest(
     }  # fmt: skip
 
 
+def available() -> bool:
+    return shutil.which("kubectl") is not None
+
+
+def is_of(host: str, name: str) -> bool:
+    """Whether a report with this host comes from a runner (Cluster.host)."""
+    return host == name or host.endswith(f" by {name}")
+
+
 @dataclass
 class Cluster:
     """What the proof asks of an engine (proof.runner), for an image in a registry."""

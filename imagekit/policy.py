@@ -61,7 +61,7 @@ def _of_stage(
         return [f"{stage}: {some(unseen)} was not run"]
     if policy.max_age:
         oldest = min(time for name, (_, time) in words.items() if name in passed)
-        if now - oldest > _age(policy.max_age):
+        if now - oldest > age(policy.max_age):
             return [f"{stage}: proven on {oldest.date()}, and {policy.max_age} is the most"]
     return []
 
@@ -79,7 +79,7 @@ def _newest(stage: str, reports: Sequence[Report]) -> dict[str, Word]:
     return found
 
 
-def _age(text: str) -> timedelta:
+def age(text: str) -> timedelta:
     """12h, 7d, 2w, as the site's model has them."""
     return int(text[:-1]) * _UNITS[text[-1]]
 

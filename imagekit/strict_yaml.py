@@ -55,6 +55,8 @@ def read(path: Path, what: str, hint: str) -> Document:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         where = f"{path.name}:{mark.line + 1}" if mark else path.name
         raise UsageError(f"{where}: {getattr(error, 'problem', None) or error}") from None
+    except ValueError as error:  # a day that there is not, as 2027-13-01
+        raise UsageError(f"{path.name}: a value cannot be read: {error}", hint="put it in quotes") from None
     if raw is None:
         raise UsageError(f"{path.name} is empty", hint=hint)
     if not isinstance(raw, dict):

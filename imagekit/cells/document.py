@@ -85,6 +85,10 @@ class Night(_Model):
     """Whether images are also loaded into the engine of this machine and proven there, on its GPUs."""
     bench: Bench | None = None
     """Needs the engine."""
+    runners: tuple[Word, ...] = ()
+    """[runners] of the site on which each image is proven, too: `imagekit test --on`."""
+    scan: bool = False
+    """Whether known vulnerabilities that count ([scan] of the site) keep an image from being promoted; by trivy."""
     keep: Annotated[int, Field(ge=1)] | None = None
     """Images of each profile tag that stay in the repository where images are pushed; older ones are removed."""
     jobs: Annotated[int, Field(ge=1, le=1024)] | None = None

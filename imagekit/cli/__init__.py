@@ -37,6 +37,7 @@ GROUPS = {
         "promote": "Copy a proven image into another repository.",
         "verify": "Compare an image of a registry with what is said of it.",
         "sbom": "What is in an image of a registry, as SPDX; its licences.",
+        "scan": "Known vulnerabilities of an image of a registry, by trivy.",
         "rollback": "Put names back to the image before.",
         "matrix": "Show the images of pipeline.yaml, for people, GitHub or bake.",
         "nightly": "Make again what must be made again of pipeline.yaml, and why.",

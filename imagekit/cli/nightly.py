@@ -56,14 +56,17 @@ def _dry(call: Call, site: Site, as_json: bool) -> None:
     decisions, impossible, unknown = night.plan(call, site, datetime.now(timezone.utc))
     rows = [
         {"tag": one.cell.tag, "action": one.action if not one.error else "error",
-         "reasons": [one.error.message] if one.error else list(map(str, one.reasons))}
+         "reasons": [one.error.message] if one.error else list(map(str, one.reasons)), "on": list(one.on)}
         for one in decisions
-    ] + [{"tag": one.name, "action": "impossible", "reasons": list(one.why_not)} for one in impossible]  # fmt: skip
+    ] + [
+        {"tag": one.name, "action": "impossible", "reasons": list(one.why_not), "on": []} for one in impossible
+    ]  # fmt: skip
     if as_json:
         print(json.dumps({"cells": rows, "unknown": list(unknown)}, indent=1))
         return
     width = max((len(str(row["tag"])) for row in rows), default=0)
     for row in rows:
-        print(f"{row['tag']:<{width}}  {row['action']:<10} {'; '.join(row['reasons'])}".rstrip())
+        words = [*row["reasons"], *([f"then on {', '.join(row['on'])}"] if row["on"] else [])]
+        print(f"{row['tag']:<{width}}  {row['action']:<10} {'; '.join(words)}".rstrip())
     for line in unknown:
         print(f"{'':<{width}}  {'unknown':<10} {line}")

@@ -13,7 +13,6 @@ def command(image: str, licenses: bool, site: str | None) -> None:
 
     from imagekit import pipeline, remote
     from imagekit.cli.output import plain
-    from imagekit.errors import UsageError
     from imagekit.oci import reference as references
     from imagekit.proof import attached
     from imagekit.supply import sbom, verified
@@ -21,11 +20,7 @@ def command(image: str, licenses: bool, site: str | None) -> None:
     asked = references.parse(image.removeprefix(remote.REGISTRY))
     there = remote.repository(asked, pipeline.the_site(site))
     digest, _ = attached.names_of(there, asked.digest or asked.tag or "latest")
-    document = verified.document(there, digest)
-    if document is None:
-        raise UsageError(
-            f"{asked} has no SBOM", hint="imagekit build --output registry: and imagekit publish attach one"
-        )
+    document = verified.needed(there, digest, str(asked))
     if not licenses:
         print(json.dumps(document, indent=1))
         return

@@ -18,6 +18,7 @@ from imagekit.cells.judged import Judged
 from imagekit.errors import Error, Surroundings
 from imagekit.lock.model import Lock, read, stale
 from imagekit.locking import LockOptions
+from imagekit.nightly import runners
 from imagekit.nightly.before import Before, before
 from imagekit.nightly.outside import Outside, look
 from imagekit.nightly.reasons import PROOF, Reason, reasons
@@ -32,6 +33,8 @@ class Decision:
     before: Before | None = None
     lock: Lock | None = None
     reasons: tuple[Reason, ...] = ()
+    on: tuple[str, ...] = ()
+    """Runners that will be asked, when it is good."""
     unknown: str = ""
     """What could not be asked for it."""
     error: Error | None = None
@@ -117,7 +120,9 @@ def _decided(one: Decision, outside: Outside, night: Night, site: Site, now: dat
             _is_ours(one.before, site)
     except Error as error:
         return replace(one, error=error)
-    return replace(one, cell=cell, lock=lock, reasons=tuple(why), unknown=unknown)
+    made = any(reason.kind != PROOF for reason in why)
+    on = night.runners if made else runners.asked(one.before, night, now)
+    return replace(one, cell=cell, lock=lock, reasons=tuple(why), on=on, unknown=unknown)
 
 
 def _is_ours(there: Before, site: Site) -> None:

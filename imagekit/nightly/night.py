@@ -16,7 +16,7 @@ from imagekit.cells.document import Pipeline
 from imagekit.cells.judged import Judged
 from imagekit.errors import Error, UsageError
 from imagekit.locking import Say
-from imagekit.nightly import decide, notify, page, state
+from imagekit.nightly import decide, notify, page, runners, scanned, state
 from imagekit.nightly.before import place_of
 from imagekit.nightly.decide import Decision
 from imagekit.nightly.reasons import PROOF, Reason
@@ -77,7 +77,8 @@ def run(call: Call, site: Site, say: Say) -> Night:
             say("unknown", line)
         before = own.nights()
         decisions = [_measured_again(one, pipeline.nightly, own) for one in decisions]
-        room = Room(pipeline.nightly, site, call.site_file, own, night, say, before[::-1])
+        settings = pipeline.nightly.model_copy(update={"runners": ()}) if call.promote_only else pipeline.nightly
+        room = Room(settings, site, call.site_file, own, night, say, before[::-1])
         done |= {cell.tag: cell for cell in work(decisions, room, lambda: _free(site))}
         told = [done[cell.tag] if cell.tag else _impossible(cell, call.file) for cell in cells]
         ended = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -123,6 +124,9 @@ def _check(settings: Settings, cells: list[Judged], site: Site) -> None:
                 problems.append(f"nightly.promote: {error.message}" + (f"; {error.hint}" if error.hint else ""))
     if settings.notify and (problem := notify.trouble(settings.notify)):
         problems.append(f"nightly.notify: {problem}")
+    if settings.scan and (problem := scanned.trouble(site)):
+        problems.append(f"nightly.scan: {problem}")
+    problems += [f"nightly.runners: {problem}" for problem in runners.trouble(settings.runners, site)]
     if problems:
         raise UsageError("the night could not come to its end", details=problems)
 

@@ -17,7 +17,8 @@ TIMEOUT = 10
 
 
 def changes(nights: Sequence[Night], now: Night, part: bool = False) -> list[dict[str, Any]]:
-    """Cells that are good or bad now and were not, that are another image, that came or went.
+    """Cells that are good or bad now and were not, that are another image, that came or went, against which something
+    else is known.
 
     `nights`: those before, in their order: the first is all news; `part`: whether others were not looked at.
     """
@@ -37,14 +38,14 @@ def changes(nights: Sequence[Night], now: Night, part: bool = False) -> list[dic
 def _news(cell: Cell) -> tuple[object, ...]:
     """What is worth a word when it is another one than last night. An image that went somewhere is there the next."""
     where = {to: "there" if what == "moved" else what for to, what in cell.promoted.items()}
-    return cell.state, cell.reference, where
+    return cell.state, cell.reference, where, cell.counts
 
 
 def _row(cell: Cell, was: str) -> dict[str, Any]:
     return {
         "tag": cell.tag, "state": cell.state, "was": was, "did": cell.did, "image": cell.reference,
         "reasons": list(cell.reasons), "changes": list(cell.changes), "why": list(cell.why),
-        "promoted": cell.promoted,
+        "promoted": cell.promoted, "vulnerabilities": list(cell.counts),
     }  # fmt: skip
 
 
@@ -65,7 +66,9 @@ def send(reference: str, night: Night, rows: list[dict[str, Any]], site: Site) -
         return problem
     address = os.environ[name]
     bad = [row["tag"] for row in rows if row["state"] == "bad"]
+    weak = [row["tag"] for row in rows if row["vulnerabilities"]]
     text = f"imagekit nightly: {len(rows)} changed" + (f", bad: {', '.join(bad)}" if bad else "")
+    text += f", vulnerabilities that count: {', '.join(weak)}" if weak else ""
     told = {"text": text, "night": night.name, "cells": rows}
     proxy = site.proxy_for(address)
     try:

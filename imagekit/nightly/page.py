@@ -14,6 +14,8 @@ SHOWN = 30
 MOODS = {"good": "good", "bad": "bad", "impossible": "dim"}
 
 MATRIX = {"image": "", "state": "outcome", "this night": "text", "size": "number", "proven": "text", "promoted": "text"}
+KNOWN = {"vulnerabilities": "text"}
+"""Where somebody looked."""
 
 CHANGES = {"image": "", "night": "number", "state": "outcome", "why and what": "text", "took": "number"}
 
@@ -49,23 +51,35 @@ def _when(night: Night) -> str:
 
 
 def _matrix(night: Night) -> Table:
-    rows = []
+    rows, looked = [], any(cell.vulnerabilities is not None for cell in night.cells)
     for cell in night.cells:
         where = "; ".join(f"{to}: {what}" for to, what in cell.promoted.items())
         what = cell.did if cell.did != "nothing" else "as it was" if cell.state == "good" else "not made"
         said = ": ".join(filter(None, ["" if cell.state == "impossible" else what, "; ".join(cell.reasons)]))
         size = amounts.size(cell.size) if cell.size else ""
         word = "cannot be had" if cell.state == "impossible" else cell.state
-        rows.append(Row((cell.tag, word, said, size, cell.proof, where), MOODS[cell.state], _more(cell), _links(cell)))
-    return Table("Images", tuple(MATRIX), tuple(rows), kinds=MATRIX)
+        told = (cell.tag, word, said, size, cell.proof, where, *([_known(cell)] if looked else []))
+        rows.append(Row(told, MOODS[cell.state], _more(cell), _links(cell)))
+    kinds = {**MATRIX, **(KNOWN if looked else {})}
+    return Table("Images", tuple(kinds), tuple(rows), kinds=kinds)
 
 
 def _more(cell: Cell) -> tuple[tuple[str, str], ...]:
     rows = (
         ("image", cell.reference), ("why", "\n".join(cell.reasons)), ("changes", "\n".join(cell.changes)),
+        ("on runners", "\n".join(f"{name}: {text}" for name, text in cell.on.items())),
         ("failed", "\n".join(cell.why)), ("slower", "\n".join(cell.slower)),
+        ("vulnerabilities that count", "\n".join(cell.counts)),
     )  # fmt: skip
     return tuple((label, text) for label, text in rows if text)
+
+
+def _known(cell: Cell) -> str:
+    """2 critical, 13 high; 1 counts"""
+    if cell.vulnerabilities is None:
+        return ""
+    told = ", ".join(f"{count} {severity}" for severity, count in cell.vulnerabilities.items()) or "none"
+    return f"{told}; {len(cell.counts)} count{'s' * (len(cell.counts) == 1)}" if cell.counts else told
 
 
 def _links(cell: Cell) -> tuple[tuple[str, str], ...]:

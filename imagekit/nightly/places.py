@@ -5,9 +5,23 @@ from __future__ import annotations
 from imagekit import promote, publish, remote
 from imagekit.errors import NotProven
 from imagekit.oci import reference as references
+from imagekit.oci.registry import Repository
 from imagekit.site import Site
 
 THERE = "there"
+
+
+def is_there(name: str, reference: str, to: str, site: Site) -> bool:
+    """As `promoted`, without moving anything."""
+    there, tag, digest = _place(name, reference, to, site)
+    return there.digest_of(tag) == digest
+
+
+def _place(name: str, reference: str, to: str, site: Site) -> tuple[Repository, str, str]:
+    """(where, under which name, which digest)"""
+    repository, _, tag = name.rpartition(":")
+    there = remote.repository(promote.destination(to, repository, site), site)
+    return there, tag, references.parse(reference).digest
 
 
 def promoted(name: str, reference: str, to: str, site: Site) -> str:
@@ -15,9 +29,7 @@ def promoted(name: str, reference: str, to: str, site: Site) -> str:
 
     An image that somebody has taken back there is not sent again. Raises UsageError, Surroundings.
     """
-    repository, _, tag = name.rpartition(":")
-    digest = references.parse(reference).digest
-    there = remote.repository(promote.destination(to, repository, site), site)
+    there, tag, digest = _place(name, reference, to, site)
     if there.digest_of(tag) == digest:
         return THERE
     moves = publish.history(there, tag)

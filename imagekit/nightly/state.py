@@ -65,10 +65,16 @@ class Cell(BaseModel):
     seconds: float = 0
     proof: str = ""
     """static 26, cpu 14"""
+    on: dict[str, str] = Field(default_factory=dict)
+    """Runner -> what it said this night."""
     figures: dict[str, float] = Field(default_factory=dict)
     """Of benchmarks: name -> median."""
     slower: tuple[str, ...] = ()
     """Figures that are worse than they may be; it is not promoted then."""
+    vulnerabilities: dict[str, int] | None = None
+    """Known ones: severity -> how many; None where nobody looked."""
+    counts: tuple[str, ...] = ()
+    """Those of them that are bad enough and that nobody allows; it is not promoted then."""
     promoted: dict[str, str] = Field(default_factory=dict)
     """Where to -> there | went there | why not."""
     log: str = ""

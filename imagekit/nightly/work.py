@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from imagekit.cells.expand import arguments
 from imagekit.errors import Error, NotProven, Surroundings
 from imagekit.lock.model import write as write_lock
 from imagekit.locking import Say
-from imagekit.nightly import engine, places, verdict
+from imagekit.nightly import engine, places, runners, scanned, verdict
 from imagekit.nightly.before import Before, before
 from imagekit.nightly.decide import BUILD, NOTHING, Decision
+from imagekit.nightly.runners import Waiting, Word
 from imagekit.nightly.state import Cell, Night, State
 from imagekit.nightly.verdict import Verdict
 from imagekit.proof import attached, evidence
@@ -55,11 +57,20 @@ def work(decisions: Sequence[Decision], room: Room, free_disk: Callable[[], int 
     """All of them, side by side; what came of each, as it is on record then. Raises Interrupted, Surroundings."""
     done = dict[str, Cell]()
     began = dict[str, float]()
+    waiting = list[Waiting]()
 
     def finished(cell: Cell) -> None:
         done[cell.tag] = cell
         room.state.note(cell)
         _say(cell, room.say)
+
+    def good(cell: Cell, now: Before | None) -> None:
+        """`now`: what the registry has of it; None where nothing follows."""
+        asked = runners.asked(now, room.settings, datetime.now(timezone.utc)) if now else ()
+        if now and asked:
+            waiting.append(Waiting(cell, now, asked))
+        else:
+            finished(_promoted(cell, now, room) if now else cell)
 
     busy = {one.cell.tag: one for one in decisions if one.action != NOTHING and not one.error}
     for one in decisions:
@@ -68,7 +79,7 @@ def work(decisions: Sequence[Decision], room: Room, free_disk: Callable[[], int 
             known = one.before.reference if one.before else ""
             finished(_bad(Cell(tag=one.cell.tag, state="bad", reference=known), lines, one.error.exit_code))
         elif one.action == NOTHING:
-            finished(_as_it_is(one, room))
+            good(*_as_it_is(one, room))
     for one in busy.values():
         room.log(one.cell.tag).write_bytes(b"")
         if one.action == BUILD and one.lock:
@@ -82,8 +93,11 @@ def work(decisions: Sequence[Decision], room: Room, free_disk: Callable[[], int 
         [_job(one, room) for one in busy.values()],
         at_once=several.jobs_at_once(room.settings.jobs or room.site.settings.build.jobs or None),
         free_disk=free_disk, say=lambda tag, line: _log(room, tag, line), begins=begins,
-        ended=lambda out: finished(_ended(busy[out.name], out, time.monotonic() - began[out.name], room)),
+        ended=lambda out: good(*_ended(busy[out.name], out, time.monotonic() - began[out.name], room)),
     )  # fmt: skip
+    words = runners.ask(waiting, room.site_file, lambda tag, name: room.say("prove", f"{tag}  on {name}"))
+    for image in waiting:
+        finished(_on_runners(image, words[image.cell.tag], room))
     return [done[one.cell.tag] for one in decisions]
 
 
@@ -109,8 +123,8 @@ def _log(room: Room, tag: str, line: str) -> None:
         file.write(f"{line}\n")
 
 
-def _ended(one: Decision, out: several.Outcome, seconds: float, room: Room) -> Cell:
-    """What came of a build or a proof, and then of all that follows it."""
+def _ended(one: Decision, out: several.Outcome, seconds: float, room: Room) -> tuple[Cell, Before | None]:
+    """What came of a build or a proof; and what the registry has, where it is good so far."""
     cell = Cell(
         tag=one.cell.tag, state="good", did="built" if one.action == BUILD else "proven", seconds=round(seconds, 1),
         reasons=tuple(map(str, one.reasons)), log=str(room.log(one.cell.tag).relative_to(room.state.folder)),
@@ -124,18 +138,29 @@ def _ended(one: Decision, out: several.Outcome, seconds: float, room: Room) -> C
         if one.action != BUILD and one.before:
             _attach(one.before, room.site)  # also what is bad: whoever promotes it elsewhere is to know
         if out.code:
-            return cell
+            return cell, None
         cell = _with_result(cell, one, json.loads(out.stdout))
         now = before(cell.tag, room.site)
         if now.reference != cell.reference:
-            return _bad(cell, [f"{now.place}:{now.tag} stays where it is: the registry or its rules hold the name"])
+            why = f"{now.place}:{now.tag} stays where it is: the registry or its rules hold the name"
+            return _bad(cell, [why]), None
         if now.made is None:
-            return _bad(cell, [f"{now.place.host} keeps nothing beside an image, by which a night could decide"])
+            why = f"{now.place.host} keeps nothing beside an image, by which a night could decide"
+            return _bad(cell, [why]), None
         if room.settings.engine:
             cell = _by_engine(cell, now, room)
-        return _promoted(cell, now, room) if cell.state == "good" else cell
+        return cell, now if cell.state == "good" else None
     except Error as error:
-        return _bad(cell, [error.message, *error.details], error.exit_code)
+        return _bad(cell, [error.message, *error.details], error.exit_code), None
+
+
+def _on_runners(one: Waiting, words: Mapping[str, Word], room: Room) -> Cell:
+    """With what was said there, and promoted where that is good."""
+    log, cell = room.log(one.cell.tag), one.cell
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(f"{name}: {line}\n" for name, word in words.items() for line in word.lines)
+    cell = runners.told(cell.model_copy(update={"log": str(log.relative_to(room.state.folder))}), words)
+    return _promoted(cell, one.there, room) if cell.state == "good" else cell
 
 
 def _bad(cell: Cell, lines: Sequence[str], code: int = Surroundings.exit_code) -> Cell:
@@ -156,22 +181,17 @@ def _with_result(cell: Cell, one: Decision, row: dict[str, Any]) -> Cell:
     return cell.model_copy(update=told)
 
 
-def _as_it_is(one: Decision, room: Room) -> Cell:
+def _as_it_is(one: Decision, room: Room) -> tuple[Cell, Before | None]:
     assert one.before
     if not one.before.digest:
-        return _bad(Cell(tag=one.cell.tag, state="bad"), ["there is no such image"])
+        return _bad(Cell(tag=one.cell.tag, state="bad"), ["there is no such image"]), None
     whole = [report for report in one.before.reports if not report.partial]
     proof = evidence.stages(whole[0]) if whole else ""
     last = next((old for night in room.known if (old := night.cell(one.cell.tag)) and old.size), None)
     size = last.size if last and last.reference == one.before.reference else 0
     cell = Cell(tag=one.cell.tag, state="good", reference=one.before.reference, proof=proof, size=size)
     bad = failing(list(one.before.reports))
-    if bad:
-        return _bad(cell, bad, NotProven.exit_code)
-    try:
-        return _promoted(cell, one.before, room)
-    except Error as error:
-        return _bad(cell, [error.message, *error.details], error.exit_code)
+    return (_bad(cell, bad, NotProven.exit_code), None) if bad else (cell, one.before)
 
 
 def _by_engine(cell: Cell, now: Before, room: Room) -> Cell:
@@ -191,6 +211,17 @@ def _by_engine(cell: Cell, now: Before, room: Room) -> Cell:
 
 
 def _promoted(cell: Cell, now: Before, room: Room) -> Cell:
+    """The last step of each image that is good."""
+    try:
+        return _where_it_may(cell, now, room)
+    except Error as error:
+        return _bad(cell, [error.message, *error.details], error.exit_code)
+
+
+def _where_it_may(cell: Cell, now: Before, room: Room) -> Cell:
+    against = ""
+    if room.settings.scan:
+        cell, against = _scanned(cell, now, room)
     said = verdict.of(remote.repository(now.place, room.site), now.digest) if room.settings.engine else None
     slower = said.slower if said and room.settings.bench else ()
     found = {}
@@ -201,9 +232,22 @@ def _promoted(cell: Cell, now: Before, room: Room) -> Cell:
             found[to] = "held: it was not measured"
         elif slower:
             found[to] = f"held: {slower[0]}"
+        elif against and not places.is_there(cell.tag, cell.reference, to, room.site):
+            found[to] = f"held: {against}"
         else:
             found[to] = places.promoted(cell.tag, cell.reference, to, room.site)
     return cell.model_copy(update={"promoted": found, "slower": slower})
+
+
+def _scanned(cell: Cell, now: Before, room: Room) -> tuple[Cell, str]:
+    """The cell with what is known against it, and why it stays where it is; empty where nothing counts."""
+    done = scanned.scanned(now, room.site)
+    if isinstance(done, str):
+        return cell, done
+    counts = tuple(map(str, done.counts))
+    more = f" and {len(counts) - 1} more" if len(counts) > 1 else ""
+    known = cell.model_copy(update={"vulnerabilities": done.numbers, "counts": counts})
+    return known, f"{counts[0]}{more}" if counts else ""
 
 
 def _attach(image: Before, site: Site) -> None:

@@ -82,7 +82,7 @@ def _own(environ: Mapping[str, str]) -> list[Path]:
     return [Path(FILE), Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "imagekit" / FILE]
 
 
-_PATHS = {("tls", "ca"), ("sign", "key"), ("sign", "public")}
+_PATHS = {("tls", "ca"), ("sign", "key"), ("sign", "public"), ("scan", "allow")}
 
 
 def _file(path: Path, problems: list[str]) -> list[Value]:

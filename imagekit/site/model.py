@@ -149,6 +149,15 @@ class Sign(_Model):
     """The key that signatures are compared with."""
 
 
+class Scan(_Model):
+    fail: Literal["critical", "high", "medium", "low", "unknown", ""] = "critical"
+    """The least severity of a known vulnerability that counts; "" = none does."""
+    unfixed: bool = False
+    """Whether one counts that there is no fix for yet."""
+    allow: values.File = ""
+    """File of those that are accepted, each with a reason and a last day."""
+
+
 class Benchmarks(_Model):
     floors: dict[values.Gpu, dict[str, float]] = Field(default_factory=dict)
     """GPU model, or cpu -> figure, as "resnet18/cuda compiled training" -> what it must reach."""
@@ -181,6 +190,8 @@ class Settings(_Model):
     """Nodes that prove images: `imagekit test IMAGE --on NAME`."""
     sign: Sign = Sign()
     """Signatures, by cosign."""
+    scan: Scan = Scan()
+    """Known vulnerabilities, by trivy."""
     bench: Benchmarks = Benchmarks()
     """How fast images must be."""
 

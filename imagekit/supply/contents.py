@@ -10,7 +10,10 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, cast
 from zipfile import BadZipFile
+
+from isal import igzip, isal_zlib
 
 from imagekit import wheels
 from imagekit.compose import MEMO, Wheel
@@ -149,7 +152,7 @@ def of_system(path: Path) -> Contents:
     """Out of the tar or the layer of a system; nothing of one that cannot be read."""
     found, links, origins = dict[str, License](), dict[str, str](), dict[str, Origin]()
     try:
-        with tarfile.open(path) as archive:
+        with _opened(path) as stream, tarfile.open(fileobj=stream) as archive:
             for member in archive:
                 whole = member.name.removeprefix("./")
                 place, _, name = whole.removeprefix(COPYRIGHT).partition("/")
@@ -161,9 +164,16 @@ def of_system(path: Path) -> Contents:
                     links[place] = member.linkname.rstrip("/").rpartition("/")[2]
                 elif member.isreg() and name == "copyright":
                     found[place] = of_debian(_text(archive, member))
-    except (OSError, EOFError, zlib.error, tarfile.TarError):
+    except (OSError, EOFError, zlib.error, isal_zlib.IsalError, tarfile.TarError):
         return Contents()
     return Contents({}, found | {name: found[other] for name, other in links.items() if other in found}, origins)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Unpacked, where it is a layer: by ISA-L, which takes a third of the time."""
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], igzip.open(path)) if packed else path.open("rb")
 
 
 def _text(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:

@@ -223,6 +223,15 @@ def document(there: Repository, digest: str) -> dict[str, Any] | None:
     return image.attached(sbom.KIND, good)
 
 
+def needed(there: Repository, digest: str, name: str) -> dict[str, Any]:
+    """As `document`. Raises UsageError where there is none."""
+    found = document(there, digest)
+    if found is None:
+        hint = "imagekit build --output registry: and imagekit publish attach one"
+        raise UsageError(f"{name} has no SBOM", hint=hint)
+    return found
+
+
 def _provenance(image: _Image, made: MadeFrom | None) -> Finding:
     if made is None or made.lock is None:
         return Finding("provenance", FAIL, "there is no lock to compare it with")

@@ -169,3 +169,68 @@ def test_what_cannot_be_asked(here: Here) -> None:
     assert done.returncode == 2 and "no [runners.v100]" in done.stderr and "h100" in done.stderr
     done = here.test("--model", str(here.room.folder))
     assert done.returncode == 2 and "has nothing but its image" in done.stderr and not here.cluster.jobs
+
+
+BAD = '{"check": "a", "stage": "gpu", "status": "FAIL", "seconds": 1}\n'
+NIGHTLY = """
+matrix: {include: [{profile: ./own.yaml}]}
+nightly: {promote: [prod], updates: false, runners: [h100]}
+"""
+PROMOTE = """
+[promote.prod]
+stages = ["static", "cpu", "gpu"]
+gpus = ["H100"]
+"""
+
+
+def test_a_night_asks_a_cluster_for_what_nobody_there_has_said(here: Here, tmp_path: Path) -> None:
+    room, jobs = here.room, here.cluster.jobs
+    config = (tmp_path / "imagekit.toml").read_text()
+
+    def night(code: int = 0, **environment: str) -> dict[str, Any]:
+        done = replace(room, extra={**room.extra, **environment}).run("nightly", "--state", "nights", "--json")
+        assert done.returncode == code, done.stderr
+        (cell,) = json.loads(done.stdout)["cells"]
+        return dict(cell)
+
+    def own(text: str) -> None:
+        (tmp_path / "own.yaml").write_text(f"extends: tiny\nenv: {{A: {text}}}\n")
+
+    with registries.served(tmp_path / "nights-registry") as host:
+        registry = f'[registry]\npush = "{host}/staging"\nprod = "{host}/prod"\n'
+        (tmp_path / "imagekit.toml").write_text(f"{config}{PROMOTE}{registry}")
+        (tmp_path / "pipeline.yaml").write_text(NIGHTLY)
+        own("one")
+        assert "then on h100" in room.good("nightly", "--dry-run").stdout
+        here.cluster.program = said(HEAD + GOOD)
+        first = night()
+        assert (first["did"], first["on"], first["promoted"]) == (
+            "built",
+            {"h100": "static 1, gpu 1"},
+            {"prod": "moved"},
+        ), first
+        assert first["log"] and "h100: " in (tmp_path / "nights" / first["log"]).read_text()
+        quiet = night()
+        assert (quiet["did"], quiet["on"], quiet["promoted"], len(jobs)) == ("nothing", {}, {"prod": "there"}, 1)
+
+        own("two")
+        away = night(KUBECONFIG=str(tmp_path / "gone"))
+        assert away["state"] == "good" and away["on"]["h100"].startswith("nothing: "), away
+        assert "H100" in away["promoted"]["prod"] and len(jobs) == 1
+        room.good("nightly", "--state", "nights", "--promote-only")
+        assert len(jobs) == 1, "nothing is asked for then"
+        back = night()
+        assert (back["did"], back["on"], back["promoted"]) == (
+            "nothing",
+            {"h100": "static 1, gpu 1"},
+            {"prod": "moved"},
+        )
+
+        own("three")
+        here.cluster.program = said(HEAD + BAD)
+        bad = night(code=5)
+        assert bad["why"][0] == "not proven on h100" and "FAIL  a" in bad["why"][1] and bad["promoted"] == {}
+        assert night(code=5)["on"] == {} and len(jobs) == 3, "it would fail again"
+        (tmp_path / "pipeline.yaml").write_text(NIGHTLY.replace("h100", "gone"))
+        done = room.run("nightly")
+        assert done.returncode == 2 and "nightly.runners: the site has no [runners.gone]" in done.stderr

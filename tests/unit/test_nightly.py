@@ -17,7 +17,7 @@ from imagekit.bootstrap import Offered
 from imagekit.cells import document
 from imagekit.errors import Surroundings, UsageError
 from imagekit.lock.model import Lock
-from imagekit.nightly import notify, outside, page, state
+from imagekit.nightly import notify, outside, page, runners, state
 from imagekit.nightly.before import Before
 from imagekit.nightly.outside import Outside
 from imagekit.nightly.reasons import Reason, reasons
@@ -169,6 +169,23 @@ def test_only_what_a_proof_here_would_mend_is_a_reason_for_one(lock: Lock) -> No
         assert [str(one) for one in reasons(there, lock, parts(lock), Outside(), wants, NOW)] == reason
 
 
+def test_which_runners_are_asked(lock: Lock) -> None:
+    night, place = document.Night(runners=("h100", "v100")), before(lock)
+
+    def said(host: str, days: int = 1, **changes: object) -> Report:
+        return replace(gpu("PASS"), host=host, time=(NOW - timedelta(days=days)).isoformat(), **changes)  # type: ignore[arg-type]
+
+    def asked(*reports: Report, within: str | None = None) -> tuple[str, ...]:
+        own = night.model_copy(update={"proven_within": within})
+        return runners.asked(replace(place, reports=reports), own, NOW)
+
+    assert asked() == ("h100", "v100")
+    assert asked(said("node-1 by h100"), said("v100")) == ()
+    assert asked(said("node-1 by big-h100"), said("h100.example")) == ("h100", "v100")
+    assert asked(said("node-1 by h100", partial=True), said("v100", problem="ended with 137")) == ("h100", "v100")
+    assert asked(said("h100", days=8), said("v100", days=2), within="7d") == ("h100",)
+
+
 def test_an_archive_of_an_overlay_is_not_asked_of_the_distribution(lock: Lock) -> None:
     source = AptSource(name="acme", uri="https://apt.acme.example", suites=("stable",), key="acme.asc", sha256="0" * 64)
     own = lock.resolution.model_copy(update={"apt": ("acme-agent",), "apt_sources": (source,)})
@@ -267,6 +284,11 @@ def test_only_what_changed_is_told() -> None:
     ]  # fmt: skip
     quiet = GOOD.model_copy(update={"did": "nothing", "reasons": ()})
     assert notify.changes([night(1, GOOD, BAD)], night(2, quiet, BAD)) == []
+    weak = quiet.model_copy(update={"counts": ("CVE-1 critical: zlib1g 1, fixed in 2",)})
+    assert [row["vulnerabilities"] for row in notify.changes([night(1, GOOD, BAD)], night(2, weak, BAD))] == [
+        list(weak.counts)
+    ]
+    assert notify.changes([night(1, GOOD), night(2, weak)], night(3, weak)) == []
     mended = BAD.model_copy(update={"state": "good", "why": ()})
     assert [row["was"] for row in notify.changes([night(1, GOOD, BAD)], night(2, quiet, mended))] == ["bad"]
     assert [row["state"] for row in notify.changes([night(1, GOOD, BAD)], night(2, BAD))] == ["gone"]
@@ -312,7 +334,12 @@ def test_the_page_has_what_is_and_what_was() -> None:
         '<a href="nights/000001/a.log">', "FAIL  imports", "2026-11-24 02:00 UTC",
     ):  # fmt: skip
         assert part in text, part
-    assert "1 of 2 nights had nothing to do" not in text
+    assert "1 of 2 nights had nothing to do" not in text and "vulnerabilities" not in text
+    known = GOOD.model_copy(
+        update={"vulnerabilities": {"critical": 1, "high": 2}, "counts": ("CVE-1 critical: zlib1g",)}
+    )
+    text = page.html([night(1, known, BAD.model_copy(update={"vulnerabilities": {}}))])
+    assert "1 critical, 2 high; 1 counts" in text and "CVE-1 critical: zlib1g" in text and ">none<" in text
     assert "1 of 2 nights had nothing to do" in page.html([night(1, GOOD), night(2, quiet)])
 
 

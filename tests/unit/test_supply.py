@@ -13,27 +13,22 @@ from registry_double import Registry
 from small_images import labelled, target
 from spdx_tools.spdx.parser.parse_anything import parse_file
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+from supplied import DIGEST, FOUND, pushed, record
 
 from imagekit import papers
 from imagekit import report as reports
 from imagekit.lock.model import Lock
 from imagekit.oci import cosign, referrers
-from imagekit.oci import reference as references
-from imagekit.oci.image import Image
 from imagekit.oci.push import push
 from imagekit.oci.sending import Sending
-from imagekit.pipeline import the_site
 from imagekit.proof import attached
 from imagekit.proof.evidence import Kept
-from imagekit.record import Record
 from imagekit.report import Check, Report
-from imagekit.supply import beside, contents, provenance, sbom
+from imagekit.supply import contents, provenance, sbom
 from imagekit.supply.contents import Contents, Origin
 from imagekit.supply.licenses import License, of_debian, of_wheel
 
 Run = Callable[..., tuple[int, str, str]]
-DIGEST = f"sha256:{'1' * 64}"
-TAG = "2.4.1-cuda12.1-tiny"
 
 
 @pytest.mark.parametrize(("header", "expression"), [
@@ -75,23 +70,6 @@ def test_the_licence_of_a_wheel(header: str, expression: str) -> None:
 ])  # fmt: skip
 def test_the_licence_of_a_distribution_package(text: str, expression: str) -> None:
     assert of_debian(text).expression == expression
-
-
-def record(lock: Lock, image: str = DIGEST, **changes: object) -> Record:
-    row = {
-        "tag": f"pytorch:{TAG}", "key": "a" * 64, "created": "20260102", "image": image, "lock": lock.digest, "base": "b",
-        "torch": "2.4.1", "cuda": "12.1", "python": "3.11", "system": {"libstdc++6": "12.2.0-14", "tini": "0.19.0-1"},
-        "built": {}, "packages": {package.name: package.version for package in lock.packages},
-    }  # fmt: skip
-    return Record(**{**row, **changes})  # type: ignore[arg-type]
-
-
-NVIDIA = License("LicenseRef-NVIDIA-Proprietary", {"LicenseRef-NVIDIA-Proprietary": "NVIDIA Proprietary Software"})
-FOUND = Contents(
-    {"six": License("MIT"), "torch": NVIDIA},
-    {"tini": License("MIT")},
-    {"libstdc++6": Origin("amd64", "gcc-12", "12.2.0-14")},
-)
 
 
 def many_kinds() -> Lock:
@@ -187,19 +165,6 @@ def test_what_an_engine_tells_of_licences() -> None:
 
 
 # --- in a registry
-
-
-def pushed(folder: Path, there: Registry, *, lock: Lock, proven: str = "PASS") -> tuple[Image, str]:
-    """An image with all that goes with it; its reference."""
-    told = {"profile": "tiny", "torch": "2.4.1", "cuda": "12.1", "lock": f"sha256:{lock.digest}"}
-    made = labelled(folder / "image", "one", told)
-    repository = target(there)
-    push(made, Sending(repository), ["a"])
-    raw = reports.as_json(Report(made.id, (Check("a", "static", proven),), 1.0, time="2026-11-22T02:00:00+00:00"))
-    attached.send(repository, made.digest, [Kept(raw, reports.from_json(raw))])
-    place = references.parse(f"{there.address}/ml/pytorch")
-    beside.attach(place, repository, made.digest, (lock, record(lock, made.id)), FOUND, the_site(None), lambda *_: None)
-    return made, f"{there.address}/ml/pytorch:a"
 
 
 def verified(run: Run, reference: str, *more: str) -> tuple[int, dict[str, str]]:

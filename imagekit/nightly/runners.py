@@ -1,0 +1,109 @@
+"""Proofs on nodes of clusters ([runners] of the site): what nobody there has said of an image yet, a night has them
+say. That goes by what is attached to the image, whoever brought it; so a night that was killed asks again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from imagekit import cluster, policy, several
+from imagekit import report as reports
+from imagekit.cells.document import Night
+from imagekit.errors import NotProven
+from imagekit.nightly.before import Before
+from imagekit.nightly.state import Cell
+from imagekit.proof import evidence
+from imagekit.report import Report
+from imagekit.site import Site
+
+AT_ONCE = 8
+"""Jobs at a time; where there is no node for one, it waits in the cluster."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An image that is good so far."""
+
+    cell: Cell
+    there: Before
+    on: tuple[str, ...]
+    """Runners that are to be asked."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """What came of one Job."""
+
+    text: str
+    """static 26, cpu 14, gpu 9; or why there is nothing."""
+    lines: tuple[str, ...]
+    """All that the call printed."""
+    bad: bool = False
+    """It ran and is not proven."""
+
+
+def asked(there: Before, night: Night, now: datetime) -> tuple[str, ...]:
+    """Runners that have no word on this very image, or one that is too old."""
+    limit = policy.age(night.proven_within) if night.proven_within else None
+
+    def said(report: Report, name: str) -> bool:
+        if report.partial or report.problem or not cluster.is_of(report.host, name):
+            return False
+        return limit is None or now - policy.time_of(report.time) <= limit
+
+    return tuple(name for name in night.runners if not any(said(report, name) for report in there.reports))
+
+
+def trouble(names: Sequence[str], site: Site) -> list[str]:
+    """Why they cannot be asked, before hours of work."""
+    known = site.settings.runners
+    found = [f"the site has no [runners.{name}]" for name in names if name not in known]
+    return [*found, *(["kubectl is not installed"] if names and not cluster.available() else [])]
+
+
+def ask(waiting: Sequence[Waiting], site_file: str, begins: Callable[[str, str], None]) -> dict[str, dict[str, Word]]:
+    """Tag -> runner -> its word. `begins` is told of each as it starts. Raises Interrupted."""
+    names = {f"{one.cell.tag} on {name}": (one, name) for one in waiting for name in one.on}
+    site = ("--site", site_file) if site_file else ()
+    jobs = [
+        several.Job(job, ("test", f"registry:{one.there.reference}", "--on", name, "--json", *site))
+        for job, (one, name) in names.items()
+    ]
+    lines: dict[str, list[str]] = {job: [] for job in names}
+    done = several.run(
+        jobs, at_once=AT_ONCE * (os.cpu_count() or 1), free_disk=lambda: None,
+        say=lambda job, line: lines[job].append(line), begins=lambda job: begins(names[job][0].cell.tag, names[job][1]),
+    )  # fmt: skip
+    found: dict[str, dict[str, Word]] = {one.cell.tag: {} for one in waiting}
+    for outcome in done:
+        one, name = names[outcome.name]
+        found[one.cell.tag][name] = _word(outcome, lines[outcome.name])
+    return found
+
+
+def _word(outcome: several.Outcome, lines: Sequence[str]) -> Word:
+    said = [line.removeprefix("error: ") for line in lines if line.startswith("error:")]
+    why = said[-1] if said else lines[-1] if lines else "it ended without a word"
+    try:
+        text = evidence.stages(reports.from_json(json.loads(outcome.stdout)))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        text = f"nothing: {why}"
+    return Word(text, tuple(lines), outcome.code == NotProven.exit_code)
+
+
+def told(cell: Cell, words: Mapping[str, Word]) -> Cell:
+    """With what was said; bad where it is not proven. Where nobody answered, the policy says what is missing."""
+    cell = cell.model_copy(update={"on": {name: word.text for name, word in words.items()}})
+    bad = {name: word for name, word in words.items() if word.bad}
+    if not bad:
+        return cell
+    why = [line for name, word in bad.items() for line in (f"not proven on {name}", *_failures(word))]
+    return cell.model_copy(update={"state": "bad", "code": NotProven.exit_code, "why": tuple(why)})
+
+
+def _failures(word: Word) -> list[str]:
+    start = max((number for number, line in enumerate(word.lines) if line.startswith("error:")), default=0)
+    return [line.strip() for line in word.lines[start + 1 : start + 11] if line.strip()]

@@ -1,0 +1,36 @@
+"""What is known against the packages of an image, by tonight: advisories appear when nothing else has moved."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+from imagekit import remote
+from imagekit.errors import Error, UsageError
+from imagekit.nightly.before import Before
+from imagekit.site import Site
+from imagekit.supply import allowed, scan, verified
+from imagekit.supply.scan import Scan
+
+
+def scanned(image: Before, site: Site) -> Scan | str:
+    """Or why it could not be looked at, which holds it back as well."""
+    settings = site.settings.scan
+    try:
+        entries = allowed.read(Path(settings.allow)) if settings.allow else ()
+        there = remote.repository(image.place, site)
+        found = scan.of(verified.needed(there, image.digest, f"{image.place}:{image.tag}"), site)
+    except Error as error:
+        return f"it could not be scanned: {error.message}"
+    return scan.judged(found, entries, datetime.now(timezone.utc).date(), settings.fail, settings.unfixed)
+
+
+def trouble(site: Site) -> str:
+    """What will keep every image from being scanned, before hours of work; empty when nothing does."""
+    if not scan.available():
+        return "trivy is not installed; without `scan: true` nothing is scanned"
+    try:
+        _ = allowed.read(Path(site.settings.scan.allow)) if site.settings.scan.allow else ()
+    except UsageError as error:
+        return "; ".join([error.message, *error.details])
+    return ""
