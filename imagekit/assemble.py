@@ -110,21 +110,27 @@ def assemble(
 def _named_meanwhile(engine: Engine) -> Iterator[str]:
     """A name for the image until it has earned its own; with the name goes an image that earned none.
 
-    A folder of that name is left by a killed imagekit, and tells the next one to remove the image.
+    A folder of that name is left by a killed imagekit, or where the engine went away, and tells the next one to remove
+    the image.
     """
     engine.sweep()  # a container holds its image
     for folder in scratch.left(scratch.IMAGE):
-        engine.untag(f"{MEANWHILE}:{folder.name}")
-        shutil.rmtree(folder, ignore_errors=True)
-    with scratch.folder(scratch.IMAGE) as place:
-        name = f"{MEANWHILE}:{place.name}"
-        try:
-            yield name
-        except KeyboardInterrupt:
-            time.sleep(SETTLE)
-            raise
-        finally:
-            engine.untag(name)
+        if engine.untag(f"{MEANWHILE}:{folder.name}"):
+            shutil.rmtree(folder, ignore_errors=True)
+    removed = True
+    try:
+        with scratch.folder(scratch.IMAGE) as place:
+            name = f"{MEANWHILE}:{place.name}"
+            try:
+                yield name
+            except KeyboardInterrupt:
+                time.sleep(SETTLE)
+                raise
+            finally:
+                removed = engine.untag(name)
+    finally:
+        if not removed:  # the engine is gone: when it is back, the next imagekit finds the name
+            place.mkdir()
 
 
 def ensure_base(lock: Lock, engine: Engine, site: Site, say: Say) -> str:

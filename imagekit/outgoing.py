@@ -49,10 +49,13 @@ def send(name: str, to: str, site: Site, say: Say) -> Done:
         cosign.needed()
     sent = _from_layout(away, there, say) if away else None
     digest = sent.digest if sent else _from_engine(engine, image, there, place, names, say)
-    word = publish.told(there, digest, proofs)
-    if word:
-        say("", word)
-    _beside(away or engine, sent, image, place, there, digest, site, say)
+    if str(image["Id"]) in attached.names_of(there, digest):
+        word = publish.told(there, digest, proofs)
+        if word:
+            say("", word)
+        _beside(away or engine, sent, image, place, there, digest, site, say)
+    else:
+        say("", "made from the same plan by another build, and proven: that one has the names, this one stays here")
     settled = publish.settle(there, digest, names, datetime.now(timezone.utc))
     publish.say(place, settled.outcomes, say)
     return Done(f"{place}@{settled.digest}", settled.outcomes)

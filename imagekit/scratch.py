@@ -66,9 +66,13 @@ def _owned(folder: Path) -> bool:
 
 
 def clean() -> None:
-    """Remove this process's temporary folders: a signal between making one and entering it leaves it behind."""
+    """Remove this process's temporary folders: a signal between making one and entering it leaves it behind.
+
+    One that stands for an image stays: that image is still there.
+    """
     for own in (cache() / "tmp").glob(f"{os.getpid()}-*"):
-        shutil.rmtree(own, ignore_errors=True)
+        if own.name.split("-")[1] != IMAGE:
+            shutil.rmtree(own, ignore_errors=True)
 
 
 def alive(pid: str, since: float | None = None) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import socket
 import ssl
 import subprocess
@@ -17,7 +19,7 @@ from rooms import PATIENCE
 CONFIG = """version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {folder}}}, delete: {{enabled: true}}}}
-http: {{addr: 127.0.0.1:{port}{tls}}}
+http: {{addr: "{address}:{port}"{tls}}}
 {auth}"""
 LOGIN = ("ada", "correct horse")
 
@@ -29,8 +31,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def served(folder: Path, port: int = 0, *, login: bool = False, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
-    """host:port of a registry that keeps its blobs in a folder. `tls`: certificate and key."""
+def served(
+    folder: Path, port: int = 0, *, address: str = "127.0.0.1", login: bool = False,
+    tls: tuple[Path, Path] | None = None,
+) -> Iterator[str]:  # fmt: skip
+    """host:port of a registry that keeps its blobs in a folder. `address`: of this machine; `tls`: certificate and
+    key."""
     port = port or free_port()
     folder.mkdir(exist_ok=True)
     auth = ""
@@ -43,14 +49,20 @@ def served(folder: Path, port: int = 0, *, login: bool = False, tls: tuple[Path,
         auth = f"auth: {{htpasswd: {{realm: tests, path: {folder / 'htpasswd'}}}}}\n"
     secured = f", tls: {{certificate: {tls[0]}, key: {tls[1]}}}" if tls else ""
     config = folder / "registry.yaml"
-    config.write_text(CONFIG.format(folder=folder / "data", port=port, tls=secured, auth=auth))
+    config.write_text(CONFIG.format(folder=folder / "data", address=address, port=port, tls=secured, auth=auth))
     with subprocess.Popen(["docker-registry", "serve", str(config)], stderr=subprocess.DEVNULL) as process:
         try:
-            _answers(f"{'https' if tls else 'http'}://127.0.0.1:{port}/v2/", process)
-            yield f"127.0.0.1:{port}"
+            _answers(f"{'https' if tls else 'http'}://{address}:{port}/v2/", process)
+            yield f"{address}:{port}"
         finally:
             process.terminate()
             process.wait(PATIENCE)
+
+
+def log_in(folder: Path, host: str, password: str = LOGIN[1]) -> None:
+    """What `docker login` leaves, in a folder that is DOCKER_CONFIG then."""
+    text = base64.b64encode(f"{LOGIN[0]}:{password}".encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {host: {"auth": text}}}))
 
 
 def _answers(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -96,7 +96,7 @@ def build(
 def _remove(engine: Engine, container: str) -> None:
     """The engine stops a build without a connection in its own time; its container goes at once, and is waited for."""
     until = time.monotonic() + GRACE
-    with contextlib.suppress(NotFound, requests.RequestException):
+    with contextlib.suppress(NotFound, Surroundings):
         while container and time.monotonic() < until:
             with contextlib.suppress(APIError):  # 409: the engine is removing it already
                 engine.client.api.remove_container(container, force=True, v=True)

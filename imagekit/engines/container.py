@@ -75,7 +75,7 @@ def to_the_end(container: Any, timeout: float, each: Callable[[str], None]) -> R
 
     def stop() -> None:
         late.set()
-        with contextlib.suppress(APIError, requests.RequestException):
+        with contextlib.suppress(APIError, Surroundings):
             container.kill()
 
     alarm = threading.Timer(timeout, stop)

@@ -45,6 +45,14 @@ LINKS = (23, 0)
 """First engine whose BuildKit knows COPY --link, and takes a folder in place of a stage (Dockerfile 1.4)."""
 
 
+def _sent(send: Callable[..., Any], at: endpoint.Endpoint, request: Any, **settings: Any) -> Any:
+    """A request of docker-py, which lets an engine that goes away be an error of `requests`."""
+    try:
+        return send(request, **settings)
+    except requests.RequestException as error:
+        raise endpoint.gone(str(error), at) from None
+
+
 class Engine:
     """One engine. `endpoint` is printed wherever it may surprise: docker-py follows docker contexts."""
 
@@ -57,6 +65,7 @@ class Engine:
             self.version = str(self.client.version()["Version"])
         except (DockerException, requests.RequestException, ValueError) as error:  # ValueError: a port out of range
             raise endpoint.unreachable(str(error), host) from None
+        self.client.api.send = functools.partial(_sent, self.client.api.send, self.at)
         self.endpoint = "the local socket" if self.at.usual else str(self.at)
         numbers = tuple(int(part) for part in self.version.split("+")[0].split(".")[:2] if part.isdigit())
         self.links = numbers >= LINKS
@@ -143,9 +152,15 @@ class Engine:
         repository, _, tag = reference.rpartition(":")
         self.client.api.tag(image, repository, tag)
 
-    def untag(self, reference: str) -> None:
-        with contextlib.suppress(ImageNotFound, APIError):
+    def untag(self, reference: str) -> bool:
+        """Remove a name, and the image with its last one. False where the engine does not answer."""
+        try:
             self.client.api.remove_image(reference, noprune=False)
+        except (ImageNotFound, APIError):
+            pass
+        except Surroundings:
+            return False
+        return True
 
     def pull(self, reference: str) -> bool:
         """Whether the image could be pulled; it may take minutes."""
@@ -246,7 +261,7 @@ class Engine:
         mine = [RUN_LABEL, f"{MACHINE_LABEL}={MACHINE}"]  # process ids mean nothing to other machines of this engine
         for container in self.client.containers.list(all=True, filters={"label": mine}):
             if not scratch.alive(container.labels[RUN_LABEL]):
-                with contextlib.suppress(NotFound, APIError):
+                with contextlib.suppress(NotFound, APIError, Surroundings):
                     container.remove(force=True, v=True)
 
     @contextlib.contextmanager
@@ -259,7 +274,7 @@ class Engine:
             yield made[0]
         finally:
             for container in made * (not keep):
-                with contextlib.suppress(NotFound, APIError):
+                with contextlib.suppress(NotFound, APIError, Surroundings):
                     container.remove(force=True, v=True)
 
     def _create(self, settings: dict[str, Any]) -> Any:

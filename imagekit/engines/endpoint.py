@@ -129,6 +129,17 @@ def ssh_client(at: Endpoint) -> dict[str, bool]:
     return {"use_ssh_client": True} if at.host.startswith("ssh://") else {}
 
 
+GONE = "the Docker Engine does not answer any more"
+
+BACK = "is it running? docker version. Then build again: what is in its build cache is not made again"
+
+
+def gone(reason: str, at: Endpoint) -> Surroundings:
+    """Of an engine that answered before."""
+    details = [reason.splitlines()[0][:200]] if reason else []
+    return Surroundings(GONE if at.usual else f"{GONE}: {at}", details=details, hint=BACK)
+
+
 def unreachable(reason: str, host: str = "") -> Surroundings:
     """Why nothing answers at `host`, in the words of docker-py, as an error with a hint."""
     if "paramiko" in reason:

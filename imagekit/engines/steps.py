@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagekit.diagnose import answer
+from imagekit.engines import endpoint
 from imagekit.errors import BuildFailed, Surroundings
 from imagekit.site import scrub
 
@@ -78,6 +79,13 @@ HINTS = (
 )  # fmt: skip
 
 
+BROKEN_OFF = (
+    r"error reading from server: EOF|transport is closing|connection lost|code = Unavailable"
+    r"|closing \[grpc\]|failed to receive status: rpc error"
+)
+"""How BuildKit's client says that nobody is there any more."""
+
+
 def failure(steps: dict[str, Step], log: Path) -> BuildFailed | Surroundings:
     failed = next((step for step in steps.values() if step.error), None)
     lines = failed.lines[-TAIL:] if failed else log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]
@@ -90,6 +98,8 @@ def failure(steps: dict[str, Step], log: Path) -> BuildFailed | Surroundings:
         hint = "steps are lines of a shell with -eu, run as root after the wheels; try one in: docker run -u 0 IMAGE"
     known = answer.known([text])
     details = [*(scrub(line)[:300] for line in lines), *([f"known: {known}"] if known else []), f"log: {log}"]
+    if re.search(BROKEN_OFF, "\n".join(lines)):
+        return Surroundings(endpoint.GONE, details=details, hint=endpoint.BACK)
     if not failed and re.search(r"Cannot connect to the Docker daemon|permission denied", text):
         return Surroundings("the docker command does not reach the engine", details=details)
     return BuildFailed(what, details=details, hint=hint)

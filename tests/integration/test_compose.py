@@ -246,7 +246,7 @@ def test_a_registry_with_a_login_and_a_private_ca(composed: Composed, tmp_path: 
         call = ("build", "tiny", "--engine", "compose", "--no-test", "--output", f"registry:{host}/ml/pytorch:mine")
         untrusted = mine.run(*call)
         assert untrusted.returncode == 4 and "is not trusted" in untrusted.stderr and "tls.ca" in untrusted.stderr
-        trust(mine, certificate)
+        rooms.trust(mine, certificate)
         unknown = mine.run(*call)
         assert unknown.returncode == 4 and f"docker login {host}" in unknown.stderr
         for password, code in (("wrong", 4), (registries.LOGIN[1], 0)):
@@ -257,14 +257,6 @@ def test_a_registry_with_a_login_and_a_private_ca(composed: Composed, tmp_path: 
         assert f"{host}/ml/pytorch:mine" in said.stderr
     down = mine.run(*call)
     assert down.returncode == 4 and "broke off" in down.stderr and "Traceback" not in down.stderr
-
-
-def trust(room: Room, certificate: Path) -> None:
-    """This machine's own bundle with one certificate more, as a company's machine has it."""
-    bundle = room.folder / "bundle.pem"
-    own = os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt"
-    bundle.write_text(Path(own).read_text() + certificate.read_text())
-    room.extra["IMAGEKIT_CA"] = str(bundle)
 
 
 def test_an_engine_gets_the_layers_that_it_lacks(built: Built, composed: Composed) -> None:
