@@ -20,6 +20,17 @@ from imagekit.errors import Surroundings
 from imagekit.oci.tar import EPOCH
 from imagekit.site import Site, apt, scrub
 
+LIMIT = 3600
+"""Seconds for one system."""
+
+LOOK, STUCK = 0.5, 5.0
+"""Seconds between two looks at the disk; seconds for which it may be full."""
+
+ROOM = 2_000_000
+"""Bytes: with less a disk is full."""
+
+_FULL = re.compile(r"No space left on device|not enough free space|\(28: ")
+
 PATIENCE = 5
 """Seconds in which the processes of a killed group are gone."""
 
@@ -85,19 +96,24 @@ def _run(options: Iterable[str], suite: str, packages: Iterable[str], tar: Path,
     with _work(tar) as folder, tar.open("wb") as out:
         process = subprocess.Popen(
             [*call, suite, "-"], env={**environment, "TMPDIR": str(folder)}, stdin=subprocess.DEVNULL, stdout=out,
-            stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=scratch.die_with_parent,
-            umask=0o022,
+            stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
+            preexec_fn=scratch.die_with_parent, umask=0o022,
         )  # fmt: skip
         with _LOCK:
             _RUNNING.append(process)
         try:
-            _, output = process.communicate()
+            output, full = _heard(process, folder)
         except BaseException:
             _end(process)
             raise
         finally:
             with _LOCK:
                 _RUNNING.remove(process)
+    if process.returncode and (full or _FULL.search(output)):
+        raise Surroundings(
+            f"there is no room for a system of {suite} in {scratch.cache()}",
+            hint="free some disk: imagekit cache list; XDG_CACHE_HOME names another one",
+        )
     if process.returncode:
         lines = [scrub(line, site.hosts) for line in output.splitlines() if line.strip()][-8:]
         raise Surroundings(
@@ -106,6 +122,24 @@ def _run(options: Iterable[str], suite: str, packages: Iterable[str], tar: Path,
             "namespaces",
         )  # fmt: skip
     return output
+
+
+def _heard(process: subprocess.Popen[str], folder: Path) -> tuple[str, bool]:
+    """(what it says, whether its disk was full). apt waits for ever where it can write nothing, so nobody waits for it.
+
+    Raises Surroundings after LIMIT.
+    """
+    ever, full, ends = False, 0.0, time.monotonic() + LIMIT
+    while True:
+        try:
+            return process.communicate(timeout=LOOK)[1], ever
+        except subprocess.TimeoutExpired:
+            full = full + LOOK if shutil.disk_usage(folder).free < ROOM else 0.0
+            ever = ever or full > 0
+        if full > STUCK:
+            _end(process)
+        if time.monotonic() > ends:
+            raise Surroundings(f"mmdebstrap was not done within {LIMIT // 60} minutes", hint="does its mirror answer?")
 
 
 @dataclass(frozen=True)
@@ -158,7 +192,8 @@ def stop_all() -> None:
 def _end(process: subprocess.Popen[str]) -> None:
     """mmdebstrap unmounts and cleans on SIGINT; what it started may outlive it, and still write where we clean up."""
     process.send_signal(signal.SIGINT)
-    process.wait(60)
+    with contextlib.suppress(subprocess.TimeoutExpired):  # it waits for somebody who does not end
+        process.wait(60)
     ends = time.monotonic() + PATIENCE
     with contextlib.suppress(ProcessLookupError):  # nobody of its group is left
         while time.monotonic() < ends:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -9,7 +10,7 @@ import sys
 import click
 
 from imagekit import __version__
-from imagekit.errors import Error, without_logins
+from imagekit.errors import Error, Surroundings, without_logins
 
 GROUPS = {
     "Every day": {
@@ -118,4 +119,10 @@ def execute() -> int:
     except Error as error:
         print(f"error: {plain(without_logins(str(error)))}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        print(f"error: no space left on this machine{where}\n  hint: free some disk", file=sys.stderr)
+        return Surroundings.exit_code
     return code if isinstance(code, int) else 0

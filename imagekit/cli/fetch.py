@@ -47,6 +47,7 @@ def command(profiles: tuple[str, ...], folder: str, newest: bool, **options: Any
             held = pack.add(profile, lock, site, held, say, newest=newest)
     whole = bundle.opened(Path(folder))
     say("done", f"{len(whole.images)} in the bundle, {amounts.size(pack.size(whole))}")
-    for name in profiles:
-        say("", f"there: imagekit build {name} --offline {folder} --output oci:DIR")
+    for profile, resolution in found:
+        asked = locking.command(profile, resolution).removeprefix("imagekit lock ")
+        say("", f"there: imagekit build {asked} --offline {folder} --output oci:DIR")
     print(folder)

@@ -5,6 +5,7 @@ The archive is a hybrid: the OCI layout, and beside it the manifest.json that Do
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -29,19 +30,37 @@ def write(image: Image, folder: Path, names: Sequence[str]) -> None:
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "oci-layout").is_file()):
         raise UsageError(f"{folder} is no OCI layout", hint="name a new folder, or one that --output oci: made")
+    index, blobs = folder / "index.json", folder / "blobs/sha256"
+    small = {
+        descriptor("", content)["digest"].removeprefix("sha256:"): content for content in (image.config, image.manifest)
+    }
+    names_of_blobs = [*(one.layer.digest for one in image.layers), *small]
+    new = [blobs / name for name in names_of_blobs if not (blobs / name).exists()]
     try:
-        blobs = folder / "blobs/sha256"
         folder.mkdir(parents=True, exist_ok=True)
         files.write(folder / "oci-layout", _VERSION)  # first: what a killed imagekit leaves can be gone on with
         blobs.mkdir(parents=True, exist_ok=True)
         for one in image.layers:
             _link(one.path, blobs / one.layer.digest)
-        for content in (image.config, image.manifest):
-            files.write(blobs / descriptor("", content)["digest"].removeprefix("sha256:"), content)
-        index = folder / "index.json"
+        for name, content in small.items():
+            files.write(blobs / name, content)
         files.write(index, _index(image, names, _entries(index)))  # what makes it an image
-    except OSError as error:
-        raise Surroundings(f"{folder} cannot be written: {error.strerror}") from None
+    except BaseException as error:
+        _undo(folder, new)
+        if isinstance(error, OSError):
+            raise Surroundings(f"{folder} cannot be written: {error.strerror}") from None
+        raise
+
+
+def _undo(folder: Path, new: Sequence[Path]) -> None:
+    """Blobs that no image has, and the folder where there is none in it."""
+    with contextlib.suppress(OSError):
+        for blob in new:
+            blob.unlink(missing_ok=True)
+        if not (folder / "index.json").exists():
+            (folder / "oci-layout").unlink(missing_ok=True)
+            for place in (folder / "blobs/sha256", folder / "blobs", folder):
+                place.rmdir()
 
 
 def archive(image: Image, path: Path, names: Sequence[str], *, held: int = 0) -> None:
