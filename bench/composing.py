@@ -96,7 +96,9 @@ def forget_layers() -> None:
     for key in (top / "keys").glob("*.json"):
         if not key.name.startswith("system-"):
             key.unlink()
-    shutil.rmtree(top / "decided", ignore_errors=True)
+    for note in (top / "decided").glob("*"):
+        if not note.name.startswith("system-"):
+            note.unlink()
 
 
 def conversion() -> str:

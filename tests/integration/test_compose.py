@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import hashlib
 import json
@@ -250,8 +249,7 @@ def test_a_registry_with_a_login_and_a_private_ca(composed: Composed, tmp_path: 
         unknown = mine.run(*call)
         assert unknown.returncode == 4 and f"docker login {host}" in unknown.stderr
         for password, code in (("wrong", 4), (registries.LOGIN[1], 0)):
-            text = base64.b64encode(f"{registries.LOGIN[0]}:{password}".encode()).decode()
-            (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": text}}}))
+            registries.log_in(tmp_path, host, password)
             said = mine.run(*call)
             assert said.returncode == code and registries.LOGIN[1] not in said.stderr, said.stderr
         assert f"{host}/ml/pytorch:mine" in said.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import gzip
@@ -85,8 +84,7 @@ def nights(tmp_path: Path, shared: Path) -> Iterator[Nights]:
         room = rooms.make(tmp_path, shared)
         registry = f'[registry]\npush = "{host}/staging"\nprod = "{host}/prod"\n'
         standins.site_file(tmp_path, f"{index}/simple", more=f'auth = "env:INDEX_TOKEN"\nuser = "ada"\n{registry}')
-        login = base64.b64encode(":".join(registries.LOGIN).encode()).decode()
-        (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": login}}}))
+        registries.log_in(tmp_path, host)
         own = {"DOCKER_CONFIG": str(tmp_path), "INDEX_TOKEN": SECRETS[1], "HOOK": f"{hooked}/{SECRETS[2]}"}
         made = Nights(replace(room, extra={**room.extra, **own}), host, tmp_path / "registry/data", told)
         made.b("packages: [toolz]")

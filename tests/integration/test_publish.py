@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
 from collections.abc import Iterator
@@ -27,8 +26,7 @@ def host(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def here(tmp_path: Path, built: Built, host: str) -> Room:
     """The room of `built`, with that login, and a site that says where images go."""
-    text = base64.b64encode(":".join(registries.LOGIN).encode()).decode()
-    (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": text}}}))
+    registries.log_in(tmp_path, host)
     own = {"DOCKER_CONFIG": str(tmp_path), "IMAGEKIT_REGISTRY": f"{host}/staging"}
     return replace(built[0], extra={**built[0].extra, **own})
 

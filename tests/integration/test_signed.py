@@ -5,8 +5,6 @@ Without cosign these tests are skipped and say so; with IMAGEKIT_REQUIRE_ENGINE=
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import shutil
 import subprocess
@@ -52,8 +50,7 @@ def signed(tmp_path: Path, shared: Path) -> Iterator[Signed]:
         with (tmp_path / "imagekit.toml").open("a") as file:
             file.write(f'[registry]\npush = "{host}/staging"\nprod = "{host}/prod"\n[tls]\nca = "{bundle}"\n')
             file.write(f'[sign]\nkey = "{keys / "cosign.key"}"\npublic = "{keys / "cosign.pub"}"\n')
-        login = base64.b64encode(":".join(registries.LOGIN).encode()).decode()
-        (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": login}}}))
+        registries.log_in(tmp_path, host)
         own = {"DOCKER_CONFIG": str(tmp_path), "COSIGN_PASSWORD": PASSWORD}
         yield Signed(replace(room, extra={**room.extra, **own}), host, keys)
 
