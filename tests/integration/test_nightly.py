@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import registries
 import rooms
 import samples
 import standins
+import trivy_double
 from rooms import PATIENCE, Room
 
 LONG = pytest.mark.acceptance
@@ -90,6 +92,44 @@ def nights(tmp_path: Path, shared: Path) -> Iterator[Nights]:
         made.b("packages: [toolz]")
         (tmp_path / "pipeline.yaml").write_text(PIPELINE % "proven_within: 30d")
         yield made
+
+
+GLIBC = {"VulnerabilityID": "CVE-2026-1", "Severity": "CRITICAL", "FixedVersion": "99"}
+
+
+def test_what_is_known_against_an_image_keeps_it_from_being_promoted(nights: Nights, tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE.replace(", ./tiny-b.yaml", "") % "scan: true")
+    (tmp_path / "pipeline.yaml").write_text(
+        (tmp_path / "pipeline.yaml").read_text().replace("[tiny]", "[./tiny-b.yaml]")
+    )
+    nights.room.extra["PATH"] = f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
+    done = nights.room.run("nightly")
+    assert done.returncode == 2 and "nightly.scan: trivy is not installed" in done.stderr
+
+    def night(database: dict[str, Any] | None) -> dict[str, Any]:
+        nights.room.extra |= trivy_double.installed(tmp_path / "bin", database)
+        (cell,) = nights.night()["cells"]
+        assert cell["state"] == "good"
+        return dict(cell)
+
+    first = night({})
+    assert (first["vulnerabilities"], first["promoted"]) == ({}, {"prod": "moved"})
+    known = night({"glibc": [GLIBC]})
+    assert known["did"] == "nothing" and known["promoted"] == {"prod": "there"}, "it stays where it is"
+    assert known["vulnerabilities"]["critical"] >= 1 and known["counts"][0].startswith("CVE-2026-1 critical: libc")
+    assert len(nights.told) == 2, "that is news"
+    nights.b("env: {A: other}")
+    held = night({"glibc": [GLIBC]})
+    assert held["did"] == "built" and held["promoted"]["prod"].startswith("held: CVE-2026-1 critical"), held
+    (tmp_path / "bin/trivy.db.json").unlink()
+    assert night(None)["promoted"]["prod"] == "held: it could not be scanned: trivy could not scan"
+    entry = "{id: CVE-2026-1, reason: nobody resolves names there, until: 2999-01-01}"
+    (tmp_path / "allowed.yaml").write_text(f"allow: [{entry}]\n")
+    with (tmp_path / "imagekit.toml").open("a") as file:
+        file.write('[scan]\nallow = "allowed.yaml"\n')
+    assert night({"glibc": [GLIBC]})["promoted"] == {"prod": "moved"}
+    page = (tmp_path / "nights/index.html").read_text()
+    assert "vulnerabilities" in page and " critical" in page
 
 
 def test_what_is_made_and_what_is_left_alone(nights: Nights) -> None:
