@@ -87,7 +87,7 @@ def available() -> bool:
 
 def is_of(host: str, name: str) -> bool:
     """Whether a report with this host comes from a runner (Cluster.host)."""
-    return host == name or host.endswith(f" by {name}")
+    return host.endswith(f" by {name}")
 
 
 @dataclass

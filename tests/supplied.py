@@ -39,11 +39,13 @@ NVIDIA = License("LicenseRef-NVIDIA-Proprietary", {"LicenseRef-NVIDIA-Proprietar
 FOUND = Contents(
     {"six": License("MIT"), "torch": NVIDIA},
     {"tini": License("MIT")},
-    {"libstdc++6": Origin("amd64", "gcc-12", "12.2.0-14")},
+    {"libstdc++6": Origin("amd64", "gcc-12", "12.2.0-14"), "tini": Origin("amd64", "tini", "0.19.0-1")},
 )
 
 
-def pushed(folder: Path, there: Registry, *, lock: Lock, proven: str = "PASS") -> tuple[Image, str]:
+def pushed(
+    folder: Path, there: Registry, *, lock: Lock, proven: str = "PASS", found: Contents | None = None
+) -> tuple[Image, str]:
     """An image with all that goes with it; its reference."""
     told = {"profile": "tiny", "torch": "2.4.1", "cuda": "12.1", "lock": f"sha256:{lock.digest}"}
     made = labelled(folder / "image", "one", told)
@@ -52,5 +54,7 @@ def pushed(folder: Path, there: Registry, *, lock: Lock, proven: str = "PASS") -
     raw = reports.as_json(Report(made.id, (Check("a", "static", proven),), 1.0, time="2026-11-22T02:00:00+00:00"))
     attached.send(repository, made.digest, [Kept(raw, reports.from_json(raw))])
     place = references.parse(f"{there.address}/ml/pytorch")
-    beside.attach(place, repository, made.digest, (lock, record(lock, made.id)), FOUND, the_site(None), lambda *_: None)
+    beside.attach(
+        place, repository, made.digest, (lock, record(lock, made.id)), found or FOUND, the_site(None), lambda *_: None
+    )
     return made, f"{there.address}/ml/pytorch:a"

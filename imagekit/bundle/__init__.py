@@ -118,8 +118,8 @@ class Bundle:
         """What an image base offers, as a lock has it. Raises UsageError where none has that base."""
         for held in self.images:
             base = self.lock_of(held).resolution.base
-            if base.found and reference in (base.name, f"{base.name}@{base.digest}"):
-                return base.found
+            if base.kind == "image" and reference in (base.name, f"{base.name}@{base.digest}"):
+                return base.found  # None where nobody could ask it
         raise UsageError(f"the bundle {self.folder} has no base {reference}", details=self._has(), hint=_ANEW)
 
     def answer(self, resolution: Resolution) -> tuple[Held, Lock]:
@@ -145,7 +145,7 @@ class Bundle:
         return [f"it has {held.lock}" for held in self.images]
 
 
-_ANEW = "imagekit fetch PROFILE --to BUNDLE, where there is a network"
+_ANEW = "imagekit fetch PROFILE --to a new folder, where there is a network; what is in the caches is not fetched again"
 
 
 def opened(folder: Path) -> Bundle:

@@ -113,12 +113,15 @@ def _held(lock: Lock, found: Gathered) -> Held:
 
 def _copy(bundle: Bundle, found: Gathered) -> None:
     for wheel in found.wheels:
+        there = bundle.store.path(wheel.path.name, wheel.sha256)
+        if there.is_file() and files.sha256(there) != wheel.sha256:
+            there.unlink()
         with wheel.path.open("rb") as stream:
             put = functools.partial(shutil.copyfileobj, stream, length=files.PIECE)
             bundle.store.fill(wheel.path.name, wheel.sha256, put)
     for one in found.base.layers:
         target = bundle.blob(one.layer.digest)
-        if target.is_file() and target.stat().st_size == one.layer.size:
+        if target.is_file() and files.sha256(target) == one.layer.digest:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent)
@@ -155,11 +158,13 @@ def _sweep(folder: Path, was_there: bool) -> None:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         return
-    bundle = opened(folder)
-    kept_here = {bundle.lock_path(held) for held in bundle.images}
+    try:
+        bundle = opened(folder)
+        needed = {path for held in bundle.images for path in _wheels(bundle, held)}
+    except UsageError:  # it is damaged: nobody knows what it needs
+        return
+    kept_here = needed | {bundle.lock_path(held) for held in bundle.images}
     kept_here |= {bundle.blob(one.digest) for held in bundle.images for one in held.layers}
-    for held in bundle.images:
-        kept_here |= set(_wheels(bundle, held))
     for place in ("locks", "wheels", "blobs"):
         for path in sorted((folder / place).rglob("*"), reverse=True):  # files before their folders
             if path.is_dir():

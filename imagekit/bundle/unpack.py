@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from isal import igzip
+
 from imagekit import amounts, wheels
-from imagekit.bundle import Blob, Bundle, Held
+from imagekit.bundle import DOCUMENT, Blob, Bundle, Held
 from imagekit.compose import Wheel
 from imagekit.compose.system import System
 from imagekit.errors import Error, Surroundings
@@ -87,7 +89,11 @@ def _there(bundle: Bundle, row: _Row) -> bool:
 
 
 def _wheel(bundle: Bundle, row: _Row) -> None:
-    with bundle.store.path(row.file, row.sha256).open("rb") as stream:
+    try:
+        stream = bundle.store.path(row.file, row.sha256).open("rb")
+    except OSError as error:
+        raise Surroundings(f"{row.file} cannot be read: {error.strerror}") from None
+    with stream:
         wheels.store().fill(row.file, row.sha256, functools.partial(shutil.copyfileobj, stream, length=PIECE))
 
 
@@ -98,10 +104,22 @@ def _layer(bundle: Bundle, one: Blob, shelf: Kept) -> Stacked:
 
 def _kept(bundle: Bundle, layer: Layer, shelf: Kept) -> Made:
     def write(out: IO[bytes]) -> Layer:
-        copy(bundle.blob(layer.digest), out, layer.digest)
+        path = bundle.blob(layer.digest)
+        copy(path, out, layer.digest)
+        if unpacked(path) != layer.diff_id:  # by which its files are kept
+            raise Surroundings(f"{path.name} is not what {DOCUMENT} says of it")
         return layer
 
     return shelf.take(f"bundle-{layer.digest}-{layer.diff_id}", write)
+
+
+def unpacked(blob: Path) -> str:
+    """sha256 of the tar in a blob."""
+    found = hashlib.sha256()
+    with igzip.open(blob) as stream:  # type: ignore[no-untyped-call]
+        while piece := stream.read(PIECE):
+            found.update(piece)
+    return found.hexdigest()
 
 
 def copy(path: Path, out: IO[bytes], digest: str) -> None:

@@ -106,7 +106,7 @@ def read(path: Path) -> Pipeline:
     """Raises UsageError with every problem of the file, each with its line."""
     document = strict_yaml.read(path, "a pipeline", "a pipeline needs `matrix:` with `profile:`")
     try:
-        found, problems = Pipeline(**document.raw), []
+        found, problems = Pipeline.model_validate(document.raw), []
     except ValidationError as error:
         found, problems = Pipeline(), [_told(document, item) for item in error.errors()]
     matrix = found.matrix

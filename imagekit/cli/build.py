@@ -49,9 +49,11 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
 
     say, wanted, output, pyc = Lines(), options.pop("engine"), options.pop("output"), not options.pop("no_pyc")
     newest, offline = options.pop("newest"), options.pop("offline")
-    places = _places("compose" if offline and wanted == "auto" else wanted, output, gpus)
+    if offline is not None and wanted not in ("auto", "compose"):
+        raise UsageError(f"--offline composes, and --engine {wanted} does not", hint="leave --engine out")
+    places = _places("compose" if offline is not None else wanted, output, gpus)
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
-    if offline:
+    if offline is not None:
         the_profile, lock, held = _held(profile, offline, wished, locks, site, say, newest)
         wish = runner.Wish(
             gpus="none", require_gpu=require_gpu, fresh=fresh, targets=pipeline.targets(the_profile, site)
@@ -118,6 +120,8 @@ def _held(name: str, folder: str, wished: Any, locks: Any, site: Any, say: Any, 
     from imagekit import bundle, pipeline
     from imagekit.errors import UsageError
 
+    if not folder:
+        raise UsageError("--offline names no bundle", hint="imagekit fetch makes one")
     asking = ("newest", newest), ("upgrade", locks.upgrade), ("upgrade-package", locks.upgrade_packages)
     wrong = [
         f"--{option} asks a network" for option, given in (*asking, ("allow-unknown", wished.allow_unknown)) if given
@@ -156,7 +160,7 @@ def _several(profiles: tuple[str, ...], jobs: int | None, options: dict[str, Any
     twice = sorted({name for name in profiles if profiles.count(name) > 1})
     if twice:
         raise UsageError(f"named twice: {', '.join(twice)}", hint="each profile once")
-    if options["output"] or options["engine"] == "compose" or options["offline"]:
+    if options["output"] or options["engine"] == "compose" or options["offline"] is not None:
         raise UsageError(
             "--engine compose, --offline and --output build one profile at a time", hint="a command for each"
         )

@@ -18,9 +18,10 @@ def command(image: str, licenses: bool, site: str | None) -> None:
     from imagekit.supply import sbom, verified
 
     asked = references.parse(image.removeprefix(remote.REGISTRY))
-    there = remote.repository(asked, pipeline.the_site(site))
+    the_site = pipeline.the_site(site)
+    there = remote.repository(asked, the_site)
     digest, _ = attached.names_of(there, asked.digest or asked.tag or "latest")
-    document = verified.needed(there, digest, str(asked))
+    document = verified.document(asked, there, digest, the_site)
     if not licenses:
         print(json.dumps(document, indent=1))
         return

@@ -29,6 +29,7 @@ def command(
     from imagekit import pipeline, remote
     from imagekit.cli.output import Lines
     from imagekit.errors import NotProven
+    from imagekit.oci import cosign
     from imagekit.oci import reference as references
     from imagekit.proof import attached
     from imagekit.supply import allowed, scan, verified
@@ -37,10 +38,12 @@ def command(
     settings = the_site.settings.scan
     entries = allowed.read(Path(allow or settings.allow)) if allow or settings.allow else ()
     scan.needed()
+    if the_site.settings.sign.public:
+        cosign.needed()
     asked = references.parse(image.removeprefix(remote.REGISTRY))
     there = remote.repository(asked, the_site)
     digest, _ = attached.names_of(there, asked.digest or asked.tag or "latest")
-    found = scan.of(verified.needed(there, digest, str(asked)), the_site)
+    found = scan.of(verified.document(asked, there, digest, the_site), the_site)
     least = {None: settings.fail, "never": ""}.get(fail, fail or "")
     done = scan.judged(
         found, entries, datetime.now(timezone.utc).date(), least, unfixed or settings.unfixed

@@ -96,7 +96,7 @@ def to_the_end(container: Any, timeout: float, each: Callable[[str], None]) -> R
             for text in whole:
                 each(text.decode(errors="replace"))
         code = int(container.wait(timeout=LAST_WORD)["StatusCode"])
-    except (APIError, requests.RequestException, OSError) as error:
+    except (APIError, requests.RequestException, OSError, Surroundings) as error:
         if not late.is_set():
             raise Surroundings(f"the engine lost a container: {error}") from None
         code = 137

@@ -98,7 +98,9 @@ def failure(steps: dict[str, Step], log: Path) -> BuildFailed | Surroundings:
         hint = "steps are lines of a shell with -eu, run as root after the wheels; try one in: docker run -u 0 IMAGE"
     known = answer.known([text])
     details = [*(scrub(line)[:300] for line in lines), *([f"known: {known}"] if known else []), f"log: {log}"]
-    if re.search(BROKEN_OFF, "\n".join(lines)):
+    # a step may print the like of it: only what its client says counts
+    client = failed.error if failed else "\n".join(line for line in lines if not re.match(r"#\d+ ", line))
+    if re.search(BROKEN_OFF, client):
         return Surroundings(endpoint.GONE, details=details, hint=endpoint.BACK)
     if not failed and re.search(r"Cannot connect to the Docker daemon|permission denied", text):
         return Surroundings("the docker command does not reach the engine", details=details)

@@ -10,8 +10,9 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagekit import files
 from imagekit.errors import UsageError
@@ -30,8 +31,8 @@ class Package(_Model):
     version: str
     kind: str
     """wheel | sdist | standin"""
-    file: str
-    sha256: str
+    file: Annotated[str, Field(pattern=r"^[^/.][^/]*$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     size: int = 0
     """Bytes of the file."""
     index: str = ""

@@ -47,7 +47,7 @@ def plan(call: Call, site: Site, now: datetime) -> tuple[list[Decision], list[Ju
     """
     pipeline = document.read(call.file)
     cells = _cells(call, pipeline, site)
-    _check(pipeline.nightly, cells, site)
+    _check(pipeline.nightly, cells, site, ask=not call.promote_only)
     if call.promote_only:
         decisions, unknown = decide.as_they_are(cells, site), tuple[str, ...]()
     else:
@@ -59,7 +59,7 @@ def run(call: Call, site: Site, say: Say) -> Night:
     """Raises UsageError for a pipeline or a site that cannot be used, Surroundings where another night is at it."""
     pipeline = document.read(call.file)
     cells = _cells(call, pipeline, site)
-    _check(pipeline.nightly, cells, site)
+    _check(pipeline.nightly, cells, site, ask=not call.promote_only)
     with state.held(call.folder or state.usual(call.file), call.wait, say) as own:
         where = hashlib.sha256(site.settings.registry.push.encode()).hexdigest()[:12]
         asked = " ".join([files.sha256(call.file), where, *call.only, *(["promote"] if call.promote_only else [])])
@@ -77,8 +77,9 @@ def run(call: Call, site: Site, say: Say) -> Night:
             say("unknown", line)
         before = own.nights()
         decisions = [_measured_again(one, pipeline.nightly, own) for one in decisions]
-        settings = pipeline.nightly.model_copy(update={"runners": ()}) if call.promote_only else pipeline.nightly
-        room = Room(settings, site, call.site_file, own, night, say, before[::-1])
+        room = Room(
+            pipeline.nightly, site, call.site_file, own, night, say, before[::-1], ask=not call.promote_only
+        )  # fmt: skip
         done |= {cell.tag: cell for cell in work(decisions, room, lambda: _free(site))}
         told = [done[cell.tag] if cell.tag else _impossible(cell, call.file) for cell in cells]
         ended = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -112,7 +113,7 @@ def _measured_again(one: Decision, settings: Settings, own: State) -> Decision:
     return one
 
 
-def _check(settings: Settings, cells: list[Judged], site: Site) -> None:
+def _check(settings: Settings, cells: list[Judged], site: Site, *, ask: bool) -> None:
     """Everything that can be known to go wrong before hours of work. Raises UsageError with all of it."""
     problems = []
     for cell in [cell for cell in cells if cell.tag][:1]:
@@ -126,7 +127,8 @@ def _check(settings: Settings, cells: list[Judged], site: Site) -> None:
         problems.append(f"nightly.notify: {problem}")
     if settings.scan and (problem := scanned.trouble(site)):
         problems.append(f"nightly.scan: {problem}")
-    problems += [f"nightly.runners: {problem}" for problem in runners.trouble(settings.runners, site)]
+    if ask:
+        problems += [f"nightly.runners: {problem}" for problem in runners.trouble(settings.runners, site)]
     if problems:
         raise UsageError("the night could not come to its end", details=problems)
 

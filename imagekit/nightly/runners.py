@@ -4,7 +4,6 @@ say. That goes by what is attached to the image, whoever brought it; so a night 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +18,7 @@ from imagekit.proof import evidence
 from imagekit.report import Report
 from imagekit.site import Site
 
-AT_ONCE = 8
+AT_ONCE = 16
 """Jobs at a time; where there is no node for one, it waits in the cluster."""
 
 
@@ -46,13 +45,14 @@ class Word:
 
 
 def asked(there: Before, night: Night, now: datetime) -> tuple[str, ...]:
-    """Runners that have no word on this very image, or one that is too old."""
+    """Runners on which this very image is not proven, or was too long ago."""
     limit = policy.age(night.proven_within) if night.proven_within else None
 
     def said(report: Report, name: str) -> bool:
-        if report.partial or report.problem or not cluster.is_of(report.host, name):
+        if report.partial or not report.proven or not cluster.is_of(report.host, name):
             return False
-        return limit is None or now - policy.time_of(report.time) <= limit
+        age = now - policy.time_of(report.time)
+        return age >= -policy.AHEAD and (limit is None or age <= limit)
 
     return tuple(name for name in night.runners if not any(said(report, name) for report in there.reports))
 
@@ -74,7 +74,7 @@ def ask(waiting: Sequence[Waiting], site_file: str, begins: Callable[[str, str],
     ]
     lines: dict[str, list[str]] = {job: [] for job in names}
     done = several.run(
-        jobs, at_once=AT_ONCE * (os.cpu_count() or 1), free_disk=lambda: None,
+        jobs, at_once=AT_ONCE, free_disk=lambda: None,
         say=lambda job, line: lines[job].append(line), begins=lambda job: begins(names[job][0].cell.tag, names[job][1]),
     )  # fmt: skip
     found: dict[str, dict[str, Word]] = {one.cell.tag: {} for one in waiting}

@@ -8,6 +8,7 @@ from pathlib import Path
 from imagekit import remote
 from imagekit.errors import Error, UsageError
 from imagekit.nightly.before import Before
+from imagekit.oci import cosign
 from imagekit.site import Site
 from imagekit.supply import allowed, scan, verified
 from imagekit.supply.scan import Scan
@@ -19,7 +20,9 @@ def scanned(image: Before, site: Site) -> Scan | str:
     try:
         entries = allowed.read(Path(settings.allow)) if settings.allow else ()
         there = remote.repository(image.place, site)
-        found = scan.of(verified.needed(there, image.digest, f"{image.place}:{image.tag}"), site)
+        if site.settings.sign.public:
+            cosign.needed()
+        found = scan.of(verified.document(image.place, there, image.digest, site), site)
     except Error as error:
         return f"it could not be scanned: {error.message}"
     return scan.judged(found, entries, datetime.now(timezone.utc).date(), settings.fail, settings.unfixed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from imagekit.lock.model import write as write_lock
 from imagekit.locking import Say
 from imagekit.nightly import engine, places, runners, scanned, verdict
 from imagekit.nightly.before import Before, before
+from imagekit.nightly.before import reports as reports_of
 from imagekit.nightly.decide import BUILD, NOTHING, Decision
 from imagekit.nightly.runners import Waiting, Word
 from imagekit.nightly.state import Cell, Night, State
@@ -48,6 +49,8 @@ class Room:
     say: Say
     known: Sequence[Night] = ()
     """Nights before, the newest first."""
+    ask: bool = True
+    """Whether runners are asked for what they have not proven yet."""
 
     def log(self, tag: str) -> Path:
         return self.state.logs(self.night) / f"{tag.rpartition(':')[2]}.log"
@@ -66,7 +69,7 @@ def work(decisions: Sequence[Decision], room: Room, free_disk: Callable[[], int 
 
     def good(cell: Cell, now: Before | None) -> None:
         """`now`: what the registry has of it; None where nothing follows."""
-        asked = runners.asked(now, room.settings, datetime.now(timezone.utc)) if now else ()
+        asked = runners.asked(now, room.settings, datetime.now(timezone.utc)) if now and room.ask else ()
         if now and asked:
             waiting.append(Waiting(cell, now, asked))
         else:
@@ -224,6 +227,7 @@ def _where_it_may(cell: Cell, now: Before, room: Room) -> Cell:
         cell, against = _scanned(cell, now, room)
     said = verdict.of(remote.repository(now.place, room.site), now.digest) if room.settings.engine else None
     slower = said.slower if said and room.settings.bench else ()
+    unasked = _not_proven_on(now, room)
     found = {}
     for to in room.settings.promote:
         if room.settings.engine and said is None:
@@ -232,11 +236,21 @@ def _where_it_may(cell: Cell, now: Before, room: Room) -> Cell:
             found[to] = "held: it was not measured"
         elif slower:
             found[to] = f"held: {slower[0]}"
+        elif unasked:
+            found[to] = f"held: not proven on {', '.join(unasked)} yet"
         elif against and not places.is_there(cell.tag, cell.reference, to, room.site):
             found[to] = f"held: {against}"
         else:
             found[to] = places.promoted(cell.tag, cell.reference, to, room.site)
     return cell.model_copy(update={"promoted": found, "slower": slower})
+
+
+def _not_proven_on(now: Before, room: Room) -> tuple[str, ...]:
+    """Runners whose word is missing, by what the registry has at this moment."""
+    if not room.settings.runners:
+        return ()
+    there = replace(now, reports=reports_of(remote.repository(now.place, room.site), now.digest))
+    return runners.asked(there, room.settings, datetime.now(timezone.utc))
 
 
 def _scanned(cell: Cell, now: Before, room: Room) -> tuple[Cell, str]:

@@ -6,11 +6,12 @@ The archive is a hybrid: the OCI layout, and beside it the manifest.json that Do
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import glob
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imagekit import files, scratch
@@ -30,12 +31,18 @@ def write(image: Image, folder: Path, names: Sequence[str]) -> None:
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "oci-layout").is_file()):
         raise UsageError(f"{folder} is no OCI layout", hint="name a new folder, or one that --output oci: made")
+    try:
+        with _alone(folder):
+            _write(image, folder, names)
+    except OSError as error:
+        raise Surroundings(f"{folder} cannot be written: {error.strerror}") from None
+
+
+def _write(image: Image, folder: Path, names: Sequence[str]) -> None:
     index, blobs = folder / "index.json", folder / "blobs/sha256"
-    small = {
-        descriptor("", content)["digest"].removeprefix("sha256:"): content for content in (image.config, image.manifest)
-    }
-    names_of_blobs = [*(one.layer.digest for one in image.layers), *small]
-    new = [blobs / name for name in names_of_blobs if not (blobs / name).exists()]
+    small = {descriptor("", text)["digest"].removeprefix("sha256:"): text for text in (image.config, image.manifest)}
+    all_of = [blobs / name for name in (*(one.layer.digest for one in image.layers), *small)]
+    new = [path for path in all_of if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files.write(folder / "oci-layout", _VERSION)  # first: what a killed imagekit leaves can be gone on with
@@ -45,11 +52,21 @@ def write(image: Image, folder: Path, names: Sequence[str]) -> None:
         for name, content in small.items():
             files.write(blobs / name, content)
         files.write(index, _index(image, names, _entries(index)))  # what makes it an image
-    except BaseException as error:
+    except BaseException:
         _undo(folder, new)
-        if isinstance(error, OSError):
-            raise Surroundings(f"{folder} cannot be written: {error.strerror}") from None
         raise
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One at a time: what is undone is nobody else's. The lock is on the folder itself, and leaves no file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _undo(folder: Path, new: Sequence[Path]) -> None:

@@ -49,7 +49,7 @@ def read(path: Path) -> tuple[Allowed, ...]:
     """Raises UsageError with every problem of the file, each with its line."""
     document = strict_yaml.read(path, "an allowlist", "an allowlist needs `allow:`")
     try:
-        found = _File(**document.raw).allow
+        found = _File.model_validate(document.raw).allow
     except ValidationError as error:
         problems = []
         for item in error.errors():

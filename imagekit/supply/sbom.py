@@ -26,6 +26,9 @@ IMAGE = "SPDXRef-image"
 OS = "SPDXRef-OperatingSystem"
 """The distribution, by the name under which scanners look for one (trivy, pkg/sbom/spdx/unmarshal.go)."""
 
+SOURCE = "built package from: "
+"""How a package says its source, as trivy reads and writes it (pkg/sbom/spdx)."""
+
 Row = dict[str, Any]
 
 
@@ -109,7 +112,7 @@ def _of_system(name: str, version: str, os: str, found: License, origin: Origin 
     asked = "&".join(f"{key}={quote(value, safe='')}" for key, value in sorted(qualifiers.items()))
     row = _row(_id("system", name), name, version, f"{purl}?{asked}" if asked else purl)
     if origin:
-        row |= {"sourceInfo": f"built package from: {origin.source} {origin.version}"}
+        row |= {"sourceInfo": f"{SOURCE}{origin.source} {origin.version}"}
     return {**row, "licenseDeclared": found.expression}
 
 

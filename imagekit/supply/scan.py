@@ -18,7 +18,9 @@ from typing import Any
 
 from imagekit import scratch
 from imagekit.errors import Surroundings, without_logins
+from imagekit.report import some
 from imagekit.site import Site
+from imagekit.supply import sbom
 from imagekit.supply.allowed import Allowed
 
 SEVERITIES = ("critical", "high", "medium", "low", "unknown")
@@ -80,6 +82,7 @@ def needed() -> None:
 def of(document: Mapping[str, Any], site: Site) -> tuple[Vulnerability, ...]:
     """What trivy finds for an SBOM, the worst first. Raises Surroundings."""
     needed()
+    _whole(document)
     with scratch.folder("scan") as place:  # with neither .trivyignore nor trivy.yaml
         (place / "sbom.spdx.json").write_text(json.dumps(document), encoding="utf-8")
         call = ["trivy", "sbom", "--quiet", "--scanners", "vuln", "--format", "json", "sbom.spdx.json"]
@@ -100,6 +103,18 @@ def of(document: Mapping[str, Any], site: Site) -> tuple[Vulnerability, ...]:
         raise Surroundings("trivy's report cannot be read", hint="trivy --version: 0.50 and later are read") from None
 
 
+def _whole(document: Mapping[str, Any]) -> None:
+    """An SBOM by which nothing can be found is no good news. Raises Surroundings."""
+    rows = [row for row in document["packages"] if str(row["SPDXID"]).startswith("SPDXRef-system-")]
+    lacks = [str(row["name"]) for row in rows if not str(row.get("sourceInfo", "")).startswith(sbom.SOURCE)]
+    if not any(row["SPDXID"] == sbom.OS and row["versionInfo"] for row in document["packages"]):
+        lacks = ["its distribution", *lacks]
+    if lacks:
+        raise Surroundings(
+            f"its SBOM does not say what a scanner needs to know: {some(lacks)}", hint="build it again, and publish it"
+        )
+
+
 def _environment(site: Site) -> dict[str, str]:
     environment = {**os.environ, "TRIVY_DISABLE_TELEMETRY": "true", "TRIVY_SKIP_VERSION_CHECK": "true"}
     environment |= {"SSL_CERT_FILE": site.ca} if site.ca else {}
@@ -109,8 +124,8 @@ def _environment(site: Site) -> dict[str, str]:
 
 def read(report: Mapping[str, Any]) -> tuple[Vulnerability, ...]:
     """trivy's JSON, schema 2. Raises ValueError, KeyError, TypeError, AttributeError for anything else."""
-    if report["SchemaVersion"] != 2:
-        raise ValueError("another schema")
+    if report["SchemaVersion"] != 2 or not report["Metadata"]["OS"]["Family"]:
+        raise ValueError("another schema, or the distribution was not found")
     found = {
         Vulnerability(
             str(row["VulnerabilityID"]), str(row["PkgName"]), str(row["InstalledVersion"]), _severity(row),

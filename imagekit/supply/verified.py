@@ -3,6 +3,7 @@ signature."""
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -202,33 +203,29 @@ def _sums(row: Any) -> list[str]:
     return [str(one["checksumValue"]) for one in row.get("checksums") or []]
 
 
-def document(there: Repository, digest: str) -> dict[str, Any] | None:
-    """The SBOM of an image of a registry: one that agrees with its record, if there is one, else one of this image."""
-    image = _Image(there.name, there, digest)
-
-    def good(row: Any) -> dict[str, Any]:
-        _contents(row, digest)
-        return dict(row)
-
+def document(place: Reference, there: Repository, digest: str, site: Site) -> dict[str, Any]:
+    """The SBOM of an image of a registry: one that agrees with its record, if there is one, else one of this image;
+    signed, where the site has a public key and cosign is here. Raises UsageError where there is none.
+    """
+    key = site.settings.sign.public if cosign.available() else ""
+    image = _Image(place.place, there, digest, key=key, ca=site.ca, proxies=site.proxy)
     made = papers.of(there, digest)
+    names = set[tuple[str, str]]()
     if made and made.lock:
         names = {(package.name, package.version) for package in made.lock.packages} | set(made.record.system.items())
 
-        def better(row: Any) -> dict[str, Any]:
-            if _contents(row, digest).keys() != names:
-                raise ValueError("it says something else")
-            return dict(row)
+    def good(row: Any, *, whole: bool = False) -> dict[str, Any]:
+        if (found := _contents(row, digest).keys()) != names and names:
+            raise ValueError(f"it says something else: {len(found)} packages")
+        if whole and sbom.OS not in {one["SPDXID"] for one in row["packages"]}:
+            raise ValueError("it is one of an older imagekit")
+        return dict(row)
 
-        return image.attached(sbom.KIND, better) or image.attached(sbom.KIND, good)
-    return image.attached(sbom.KIND, good)
-
-
-def needed(there: Repository, digest: str, name: str) -> dict[str, Any]:
-    """As `document`. Raises UsageError where there is none."""
-    found = document(there, digest)
+    found = image.attached(sbom.KIND, functools.partial(good, whole=True)) or image.attached(sbom.KIND, good)
     if found is None:
+        signed = " that is signed" if key else ""
         hint = "imagekit build --output registry: and imagekit publish attach one"
-        raise UsageError(f"{name} has no SBOM", hint=hint)
+        raise UsageError(f"{place.place}@{digest[:19]} has no SBOM{signed}", hint=hint)
     return found
 
 

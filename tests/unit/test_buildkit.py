@@ -127,3 +127,12 @@ def test_without_the_docker_command(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     with pytest.raises(Surroundings) as error:
         buildkit.command()
     assert "docker-buildx" in error.value.hint
+
+
+def test_an_engine_that_went_away_and_a_step_that_says_the_like(tmp_path: Path) -> None:
+    error = failure(
+        tmp_path, "#5 [1/2] RUN x\n#5 0.1 working\nERROR: failed to receive status: rpc error: code = Unavailable\n"
+    )
+    assert isinstance(error, Surroundings) and "does not answer any more" in str(error)
+    error = failure(tmp_path, failing("#12 0.3 fatal: connection lost", "#12 transport is closing"))
+    assert isinstance(error, BuildFailed)

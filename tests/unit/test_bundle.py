@@ -196,6 +196,37 @@ def test_every_damaged_file_is_named(monkeypatch: pytest.MonkeyPatch, site: Site
     assert all(f"{path.name} is not there" in str(raised.value) for path in files)
 
 
+def test_a_fetch_mends_what_is_damaged(monkeypatch: pytest.MonkeyPatch, site: Site, tmp_path: Path) -> None:
+    there = fetched(monkeypatch, site, tmp_path / "bundle", locked())
+    files = [*there.folder.glob("wheels/*/*/*.whl"), *there.folder.glob("blobs/*")]
+    before = [path.read_bytes() for path in files]
+    for path in files:
+        path.write_bytes(b"x" * path.stat().st_size)
+    fetched(monkeypatch, site, tmp_path / "bundle", locked())
+    assert [path.read_bytes() for path in files] == before
+    (there.folder / bundle.DOCUMENT).write_text("{")
+    with pytest.raises(UsageError, match="cannot be read"), pack.writing(there.folder):
+        pass
+    assert all(path.is_file() for path in files)
+
+
+def test_what_a_layer_unpacks_to_is_compared_too(monkeypatch: pytest.MonkeyPatch, site: Site, tmp_path: Path) -> None:
+    there = fetched(monkeypatch, site, tmp_path / "bundle", locked())
+    row = json.loads((there.folder / bundle.DOCUMENT).read_text())["images"][0]["layers"][0]
+    _document(there.folder, layers=[{**row, "diff_id": "0" * 64}])
+    apart(monkeypatch, tmp_path)
+    with pytest.raises(Surroundings, match="is not what bundle.json says of it"):
+        unpacked(bundle.opened(there.folder), locked())
+
+
+def test_a_lock_with_a_path_in_it(monkeypatch: pytest.MonkeyPatch, site: Site, tmp_path: Path) -> None:
+    there = fetched(monkeypatch, site, tmp_path / "bundle", locked())
+    path = there.lock_path(there.images[0])
+    path.write_text(path.read_text().replace(SIX.file, "../../../layers/keys/x.json"))
+    with pytest.raises(UsageError, match="is not a lock of this imagekit"):
+        there.lock_of(there.images[0])
+
+
 def _document(folder: Path, **changes: Any) -> None:
     path = folder / bundle.DOCUMENT
     row = json.loads(path.read_text())
@@ -262,7 +293,9 @@ def test_what_a_build_offline_does_not_take(run: Run, tmp_path: Path) -> None:
     )
     assert code == 2 and all(f"--{name} asks a network" in said for name in ("upgrade", "newest", "allow-unknown"))
     code, _, said = run(*call, "--output", "oci:out", "--engine", "buildkit")
-    assert code == 2 and "--output is for --engine compose" in said
+    assert code == 2 and "--offline composes, and --engine buildkit does not" in said
+    code, _, said = run("build", "tiny", "--offline", "", "--output", "oci:out")
+    assert code == 2 and "--offline names no bundle" in said
     code, _, said = run(*call, "--output", "oci:out")
     assert code == 2 and "is no bundle" in said and "imagekit fetch" in said
     code, _, said = run("build", "tiny", "vision", "--offline", str(tmp_path / "none"))

@@ -180,10 +180,13 @@ def test_which_runners_are_asked(lock: Lock) -> None:
         return runners.asked(replace(place, reports=reports), own, NOW)
 
     assert asked() == ("h100", "v100")
-    assert asked(said("node-1 by h100"), said("v100")) == ()
+    assert asked(said("node-1 by h100"), said("node-2 by v100")) == ()
+    assert asked(said("h100"), said("node by v100", days=-1)) == ("h100", "v100"), "an engine's machine; the future"
+    failed = replace(said("n by h100"), checks=gpu("FAIL").checks)
+    assert asked(failed, said("n by v100")) == ("h100",)
     assert asked(said("node-1 by big-h100"), said("h100.example")) == ("h100", "v100")
-    assert asked(said("node-1 by h100", partial=True), said("v100", problem="ended with 137")) == ("h100", "v100")
-    assert asked(said("h100", days=8), said("v100", days=2), within="7d") == ("h100",)
+    assert asked(said("n by h100", partial=True), said("n by v100", problem="ended with 137")) == ("h100", "v100")
+    assert asked(said("n by h100", days=8), said("n by v100", days=2), within="7d") == ("h100",)
 
 
 def test_an_archive_of_an_overlay_is_not_asked_of_the_distribution(lock: Lock) -> None:

@@ -11,13 +11,14 @@ import pytest
 import samples
 import trivy_double
 from registry_double import Registry
-from supplied import pushed
+from supplied import FOUND, pushed
 
 from imagekit.errors import UsageError
 from imagekit.nightly import scanned
 from imagekit.pipeline import the_site
 from imagekit.supply import allowed, scan
 from imagekit.supply.allowed import Allowed
+from imagekit.supply.contents import Contents
 from imagekit.supply.scan import Vulnerability
 
 Run = Callable[..., tuple[int, str, str]]
@@ -86,6 +87,7 @@ def test_an_entry_allows_until_its_day() -> None:
         ("allow: [3]\n", "a.yaml:1: allow.0: "),
         ("allow:\n- &a {id: CVE-1-2, reason: x, until: 2027-01-01}\n- *a\n", "CVE-1-2 is there twice"),
         ("ignore: []\n", "a.yaml:1: ignore: unknown key"),
+        ("1: x\n", "a.yaml:1: 1: Keys should be strings"),
         ("", "a.yaml is empty"),
     ],
 )
@@ -124,6 +126,35 @@ def test_an_image_of_a_registry(run: Run, there: Registry, tmp_path: Path, monke
     code, _, said = run("scan", reference)
     assert code == 0 and "until 2999-01-01: no C++ of strangers" in said
     assert "expired  CVE-2020-1" in said and "unused   CVE-2020-2" in said
+
+
+def test_an_sbom_by_which_nothing_can_be_found_is_no_good_news(
+    run: Run, there: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in trivy_double.installed(tmp_path / "bin", DATABASE).items():
+        monkeypatch.setenv(name, value)
+    _, reference = pushed(tmp_path, there, lock=samples.lock(), found=Contents(FOUND.python, FOUND.system))
+    code, _, said = run("scan", reference)
+    assert code == 4 and "does not say what a scanner needs to know: libstdc++6, tini" in said, said
+    with pytest.raises(ValueError, match="the distribution was not found"):
+        scan.read({"SchemaVersion": 2, "Metadata": {"OS": {"Family": ""}}, "Results": []})
+
+
+def test_an_sbom_that_nobody_has_signed(
+    run: Run, there: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, reference = pushed(tmp_path, there, lock=samples.lock())
+    (tmp_path / "cosign.pub").write_text("a key")
+    (tmp_path / "imagekit.toml").write_text('[sign]\npublic = "cosign.pub"\n')
+    for name, value in trivy_double.installed(tmp_path / "bin", DATABASE).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("imagekit.oci.cosign.available", lambda: True)
+    monkeypatch.setattr("imagekit.oci.cosign.trouble", lambda *_: "no signature")
+    code, _, said = run("scan", reference)
+    assert code == 2 and "has no SBOM that is signed" in said, said
+    monkeypatch.setattr("imagekit.oci.cosign.available", lambda: False)
+    code, _, said = run("scan", reference)
+    assert code == 4 and "cosign is not installed" in said, said
 
 
 def test_a_scanner_that_is_not_there_or_fails(

@@ -19,8 +19,10 @@ from imagekit import papers
 from imagekit import report as reports
 from imagekit.lock.model import Lock
 from imagekit.oci import cosign, referrers
+from imagekit.oci import reference as references
 from imagekit.oci.push import push
 from imagekit.oci.sending import Sending
+from imagekit.pipeline import the_site
 from imagekit.proof import attached
 from imagekit.proof.evidence import Kept
 from imagekit.report import Check, Report
@@ -292,5 +294,6 @@ def test_a_document_of_another_image_is_none(there: Registry, tmp_path: Path) ->
     referrers.attach(target(there), image.digest, paper.kind, replace(paper, content=paper.content).content, {})
     from imagekit.supply import verified as own
 
-    found = own.document(target(there), image.digest)
-    assert found and found["packages"][0]["checksums"][0]["checksumValue"] == image.digest[7:]
+    place = references.parse(f"{there.address}/ml/pytorch")
+    found = own.document(place, target(there), image.digest, the_site(None))
+    assert found["packages"][0]["checksums"][0]["checksumValue"] == image.digest[7:]
