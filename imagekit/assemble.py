@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imagekit import amounts, base, pipeline, record, scope, scratch, tag, wheels
+from imagekit import amounts, base, pipeline, record, scope, scratch, sent_base, tag, wheels
 from imagekit import report as reports
 from imagekit.built import Shelf, sources, stage
 from imagekit.diagnose import answer
@@ -66,11 +66,12 @@ class Done:
 
 def assemble(
     profile: Profile, lock: Lock, site: Site, engine: Engine, say: Say, *, prove: bool = True,
-    wish: runner.Wish = ALL, builder: str = "buildkit", pyc: bool = True,
+    wish: runner.Wish = ALL, builder: str = "buildkit", elsewhere: str = "", pyc: bool = True,
 ) -> Done:  # fmt: skip
     """Build, prove, tag. Raises BuildFailed, or NotProven after leaving the image under its -failed tag.
 
-    `builder`: buildkit | classic; `pyc`: with bytecode of the packages.
+    `builder`: buildkit | classic; `elsewhere`: a builder of buildx that is not the engine's own; `pyc`: with bytecode
+    of the packages.
     """
     started = time.monotonic()
     profile_tag = tag.of_profile(lock.resolution, site.settings.tags)
@@ -78,7 +79,7 @@ def assemble(
         context = pipeline.rendered(profile, lock, dialect=builder, link=engine.links, pyc=pyc)
         _announce(context, say)
         base_image = ensure_base(lock, engine, site, say)
-        build = _build_classic if builder == "classic" else _build
+        build = _build_classic if builder == "classic" else functools.partial(_build, elsewhere)
         build(context, lock, site, engine, base_image, meanwhile, say)
         details = engine.image(meanwhile) or {}
         image = str(details["Id"])
@@ -198,17 +199,22 @@ def _build_classic(
     _say_built(built, log, started, say)
 
 
-def _build(context: Context, lock: Lock, site: Site, engine: Engine, base_image: str, name: str, say: Say) -> None:
+def _build(
+    elsewhere: str, context: Context, lock: Lock, site: Site, engine: Engine, base_image: str, name: str, say: Say
+) -> None:
     log = _log(lock)
     _check_disk(lock, engine)
     started = time.monotonic()
     shelf = Shelf(cache() / "built", wheels.store())
     arguments = {"BASE": base_image, "SOURCE_DATE_EPOCH": str(lock.epoch)}
-    build = functools.partial(
-        buildkit.build, network=site.settings.build.network, proxies=site.build_proxies(), hide=site.hosts
-    )
     with scratch.folder("context") as top, pipeline.secrets(site) as secrets:
-        folder = top / "context"
+        folder, images = top / "context", dict[str, str]()
+        if elsewhere:
+            images = sent_base.contexts(lock.resolution.base, base_image, top / "base", site, say)
+        build = functools.partial(
+            buildkit.build, network=site.settings.build.network, proxies=site.build_proxies(), hide=site.hosts,
+            builder=elsewhere, images=images,
+        )  # fmt: skip
         pipeline.write_context(context, folder, lock, site, say)
         replaceable = engine.links and buildkit.has_buildx()
         stages = shelf.take(lock, base_image, top) if replaceable else {}

@@ -8,9 +8,12 @@ container and no mount stays.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +34,8 @@ class Machine:
     """What is run there: its caches and records are its own."""
     place: Path
     """The engine's folder."""
+    containerd: bool = False
+    """Whether it keeps images in containerd's store; its BuildKit can do what a BuildKit of its own can, then."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -80,7 +85,10 @@ class Machine:
             "dockerd", "--pidfile", str(self.place / "docker.pid"), "--exec-root", str(self.run_folder),
             "--data-root", str(self.place / "data"), "--host", f"unix://{self.socket}", "--bridge=none",
             "--iptables=false", "--ip6tables=false", f"--insecure-registry={NET}.0/24",
+            "--config-file", str(self.place / "daemon.json"),
         ]  # fmt: skip
+        settings = {"features": {"containerd-snapshotter": self.containerd}}
+        (self.place / "daemon.json").write_text(json.dumps(settings))
         apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
         with (self.place / "log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -114,8 +122,8 @@ def _rules(how: str) -> None:
 
 @contextlib.contextmanager
 def machines(rooms: list[Room], folder: Path) -> Iterator[list[Machine]]:
-    """One for each room, switched on."""
-    made = [Machine(number, room, folder / f"engine-{number}") for number, room in enumerate(rooms, 1)]
+    """One for each room, switched on; the third and all after it have containerd's store."""
+    made = [Machine(number, room, folder / f"engine-{number}", number > 2) for number, room in enumerate(rooms, 1)]
     try:
         _ip("link", "add", BRIDGE, "type", "bridge")
         _ip("addr", "add", f"{HERE}/24", "dev", BRIDGE)
@@ -141,3 +149,44 @@ def machines(rooms: list[Room], folder: Path) -> Iterator[list[Machine]]:
                 shutil.rmtree(folder, ignore_errors=True)
         _rules("-D")
         subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True, check=False)
+
+
+@contextlib.contextmanager
+def buildkit(machine: Machine) -> Iterator[str]:
+    """The BuildKit of an engine as one that stands alone: unix://SOCKET for buildx's driver `remote`.
+
+    An engine hands a connection over to its BuildKit after a request to /grpc, as buildx's driver for engines does it
+    (buildx, driver/docker/driver.go).
+    """
+    place = machine.place / "buildkit.sock"
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(place))
+    listening.listen()
+
+    def pipe(one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(1 << 16):
+                other.sendall(data)
+        with contextlib.suppress(OSError):
+            other.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listening.accept()
+                engine = socket.socket(socket.AF_UNIX)
+                engine.connect(str(machine.socket))
+                engine.sendall(b"POST /grpc HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+                said = b""
+                while not said.endswith(b"\r\n\r\n"):
+                    said += engine.recv(1)
+                assert b" 101 " in said.splitlines()[0], said
+                for pair in ((client, engine), (engine, client)):
+                    threading.Thread(target=pipe, args=pair, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"unix://{place}"
+    finally:
+        listening.close()
+        place.unlink()

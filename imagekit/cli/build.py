@@ -18,6 +18,7 @@ from imagekit.cli.options import arguments, engine_option, locking, parse_lockin
 @click.option("--require-gpu", is_flag=True, help="A GPU check that cannot run is a failure.")
 @click.option("--fresh", is_flag=True, help="The proof takes nothing over from an earlier one.")
 @engine_option
+@click.option("--builder", default="", metavar="NAME", help="buildkit: a builder of buildx, in a cluster or elsewhere.")
 @pyc_option
 @click.option("--newest", is_flag=True, help="compose: the distribution packages of this moment, not of today.")
 @click.option(
@@ -48,9 +49,14 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
     from imagekit.proof import runner
 
     say, wanted, output, pyc = Lines(), options.pop("engine"), options.pop("output"), not options.pop("no_pyc")
+    elsewhere = options.pop("builder")
     newest, offline = options.pop("newest"), options.pop("offline")
     if offline is not None and wanted not in ("auto", "compose"):
         raise UsageError(f"--offline composes, and --engine {wanted} does not", hint="leave --engine out")
+    if elsewhere and (output or offline is not None or wanted not in ("auto", "buildkit")):
+        raise UsageError(
+            "--builder is for BuildKit, whose image comes back into the engine", hint="leave the others out"
+        )
     places = _places("compose" if offline is not None else wanted, output, gpus)
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
     if offline is not None:
@@ -71,10 +77,13 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
         raise UsageError("--newest is for images that are composed", hint="imagekit base bootstrap makes a base anew")
     from imagekit import amounts, assemble, report  # docker, which no image without an engine needs
     from imagekit.engines import choice
+    from imagekit.engines import elsewhere as builders
     from imagekit.engines.docker_api import Engine
 
     engine = Engine()
-    builder, why = choice.builder(wanted, engine)
+    if elsewhere:
+        builders.check(elsewhere)
+    builder, why = choice.builder("buildkit" if elsewhere else wanted, engine)
     if not engine.at.usual:
         say("engine", f"Docker {engine.version} at {engine.at}")
     if why:
@@ -83,7 +92,16 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
     targets = pipeline.targets(the_profile, site)
     wish = runner.Wish(gpus=gpus, require_gpu=require_gpu, fresh=fresh, targets=targets)
     done = assemble.assemble(
-        the_profile, lock, site, engine, say, prove=not no_test, wish=wish, builder=builder, pyc=pyc
+        the_profile,
+        lock,
+        site,
+        engine,
+        say,
+        prove=not no_test,
+        wish=wish,
+        builder=builder,
+        elsewhere=elsewhere,
+        pyc=pyc,
     )
     say("done", f"{amounts.size(done.size):<58} {amounts.clock(done.seconds)}")
     name = done.names.moving[0]

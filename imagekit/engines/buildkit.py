@@ -40,6 +40,8 @@ def build(
     secrets: dict[str, Path],
     arguments: dict[str, str] | None = None,
     stages: dict[str, Path] | None = None,
+    images: Mapping[str, str] = {},
+    builder: str = "",
     tag: str = "",
     target: str = "",
     output: str = "",
@@ -53,7 +55,7 @@ def build(
 
     `proxies` are predefined build arguments: in every step, and in no history, image or cache key. `hide` are hosts
     that the log does not name. With buildx only: `stages` gives a folder in place of a stage; `output` exports a target
-    instead of making an image.
+    instead of making an image; `builder` is one of buildx, for which `images` gives an address in place of an image.
 
     Raises BuildFailed with the failing step's last lines and a hint. Ctrl-C stops the build and is raised again.
     """
@@ -61,6 +63,7 @@ def build(
     if call[1] == "buildx":
         # attestations would make an index, which the classic image store cannot hold
         call += ["--provenance=false", "--sbom=false"]
+    call += [f"--builder={builder}"] if builder else []
     call += [f"--output={output}"] if output else [f"--tag={tag}"]
     call += ["--load"] if call[1] == "buildx" and not output else []
     call += [f"--target={target}"] if target else []
@@ -71,6 +74,7 @@ def build(
     call += [f"--build-arg={key}" if key in kept else f"--build-arg={key}={value}" for key, value in proxies.items()]
     call += [f"--build-arg={key}={value}" for key, value in (arguments or {}).items()]
     call += [f"--build-context={stage}={path}" for stage, path in (stages or {}).items()]
+    call += [f"--build-context={reference}={address}" for reference, address in images.items()]
     call += [f"--secret=id={key},src={path}" for key, path in secrets.items()]
     steps: dict[str, Step] = {}
     code = _run([*call, str(context)], log, lambda line: told.read(line, steps, progress), kept, hide)

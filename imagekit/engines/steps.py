@@ -79,6 +79,9 @@ HINTS = (
 )  # fmt: skip
 
 
+NO_BUILDER = "[internal] waiting for connection"
+"""The step of buildx that fails where nobody answers."""
+
 BROKEN_OFF = (
     r"error reading from server: EOF|transport is closing|connection lost|code = Unavailable"
     r"|closing \[grpc\]|failed to receive status: rpc error"
@@ -102,6 +105,9 @@ def failure(steps: dict[str, Step], log: Path) -> BuildFailed | Surroundings:
     client = failed.error if failed else "\n".join(line for line in lines if not re.match(r"#\d+ ", line))
     if re.search(BROKEN_OFF, client):
         return Surroundings(endpoint.GONE, details=details, hint=endpoint.BACK)
+    if failed and failed.name == NO_BUILDER:
+        hint = "docker buildx inspect --bootstrap NAME asks it"
+        return Surroundings("the builder does not answer", details=[failed.error[:300], f"log: {log}"], hint=hint)
     if not failed and re.search(r"Cannot connect to the Docker daemon|permission denied", text):
         return Surroundings("the docker command does not reach the engine", details=details)
     return BuildFailed(what, details=details, hint=hint)

@@ -18,7 +18,7 @@ import samples
 import standins
 import workers
 from rooms import docker
-from workers import HERE, Machine
+from workers import HERE, Machine, buildkit
 
 SITE = """
 [registry]
@@ -33,6 +33,7 @@ network = "host"
 class Farm:
     one: Machine
     two: Machine
+    three: Machine
     host: str
     data: Path
 
@@ -54,12 +55,12 @@ def farm(engine: object, shared: Path, tmp_path_factory: pytest.TempPathFactory)
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("farm")
     made = []
-    for name in ("one", "two"):
+    for name in ("one", "two", "three"):
         (folder / name).mkdir()
         room = rooms.make(folder / name, shared)
         room.cache = folder / name / "cache"
         made.append(room)
-    with workers.machines(made, folder) as (one, two):
+    with workers.machines(made, folder) as (one, two, three):
         certificate, key = samples.certificate(folder, HERE)
         with registries.served(folder / "registry", address=HERE, login=True, tls=(certificate, key)) as host:
             for machine in (one, two):
@@ -68,7 +69,7 @@ def farm(engine: object, shared: Path, tmp_path_factory: pytest.TempPathFactory)
                 registries.log_in(machine.room.folder, host)
                 rooms.trust(machine.room, certificate)
                 _has_base(machine)
-            yield Farm(one, two, host, folder / "registry/data")
+            yield Farm(one, two, three, host, folder / "registry/data")
 
 
 def _has_base(machine: Machine) -> None:
@@ -129,3 +130,24 @@ def test_an_engine_that_is_switched_off_in_the_middle(farm: Farm) -> None:
     assert back.stdout.startswith("sha256:") and two.room.leftovers() == []
     two.good("publish", back.stdout.strip())
     assert {tag for tag in farm.names() if name in tag} >= {tag for tag in after if name in tag}
+
+
+def test_a_builder_that_is_somewhere_else(farm: Farm) -> None:
+    """A BuildKit that has none of the engine's images: the base goes there, the image comes back and is proven here."""
+    one = farm.one
+    with buildkit(farm.three) as address:
+        made = one.run("docker", "buildx", "create", "--name", "away", "--driver", "remote", address)
+        assert made.returncode == 0, made.stderr
+        path, name = one.room.profile("packages: [toolz]\n", "tiny-away")
+        done = one.good("build", path, "--builder", "away")
+        assert done.stdout.startswith("sha256:") and "steps run" in done.stderr and "static  " in done.stderr
+        held = docker("images", "-q", "pytorch", env=farm.three.environment)
+        assert held == "", "what built it keeps no image"
+        here = one.good("build", path)
+        assert "drift" not in here.stderr
+    away = one.run("imagekit", "build", path, "--builder", "away")
+    assert away.returncode == 4 and "Traceback" not in away.stderr, away.stderr
+    for builder, said in (("nobody", "there is no builder nobody"), ("default", "is a Docker Engine")):
+        done = one.run("imagekit", "build", path, "--builder", builder)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert one.room.leftovers() == []

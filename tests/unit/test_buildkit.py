@@ -136,3 +136,8 @@ def test_an_engine_that_went_away_and_a_step_that_says_the_like(tmp_path: Path) 
     assert isinstance(error, Surroundings) and "does not answer any more" in str(error)
     error = failure(tmp_path, failing("#12 0.3 fatal: connection lost", "#12 transport is closing"))
     assert isinstance(error, BuildFailed)
+
+
+def test_a_builder_that_does_not_answer(tmp_path: Path) -> None:
+    error = failure(tmp_path, "#1 [internal] waiting for connection\n#1 ERROR: timed out\n")
+    assert isinstance(error, Surroundings) and "the builder does not answer" in str(error)
