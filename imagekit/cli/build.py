@@ -45,41 +45,39 @@ def command(profiles: tuple[str, ...], jobs: int | None, **options: Any) -> None
 def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool, as_json: bool, **options: Any) -> None:
     from imagekit import locking, pipeline
     from imagekit.cli.output import Lines
-    from imagekit.errors import UsageError
     from imagekit.proof import runner
 
     say, wanted, output, pyc = Lines(), options.pop("engine"), options.pop("output"), not options.pop("no_pyc")
-    elsewhere = options.pop("builder")
-    newest, offline = options.pop("newest"), options.pop("offline")
-    if offline is not None and wanted not in ("auto", "compose"):
-        raise UsageError(f"--offline composes, and --engine {wanted} does not", hint="leave --engine out")
-    if elsewhere and (output or offline is not None or wanted not in ("auto", "buildkit")):
-        raise UsageError(
-            "--builder is for BuildKit, whose image comes back into the engine", hint="leave the others out"
-        )
-    places = _places("compose" if offline is not None else wanted, output, gpus)
+    newest, offline, elsewhere = options.pop("newest"), options.pop("offline"), options.pop("builder")
+    places = _places(wanted, output, gpus, offline, elsewhere, newest)
     wished, locks, site = parse_wishes(options), parse_locking(options), pipeline.the_site(options.pop("site"))
-    if offline is not None:
+    held = None
+    if offline is None:
+        the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
+    else:
         the_profile, lock, held = _held(profile, offline, wished, locks, site, say, newest)
-        wish = runner.Wish(
-            gpus="none", require_gpu=require_gpu, fresh=fresh, targets=pipeline.targets(the_profile, site)
-        )
-        _composed(the_profile, lock, site, places, say, as_json, prove=not no_test, wish=wish, pyc=pyc, held=held)
+    targets = pipeline.targets(the_profile, site)
+    wish = runner.Wish(gpus="none" if places else gpus, require_gpu=require_gpu, fresh=fresh, targets=targets)
+    if not places:
+        _in_an_engine(the_profile, resolution, site, say, as_json, (wanted, elsewhere, locks),
+                      prove=not no_test, wish=wish, pyc=pyc)  # fmt: skip
         return
-    the_profile, resolution = pipeline.resolved(profile, wished, site, say, upgrade=locks.upgrade)
-    if places:
-        targets = pipeline.targets(the_profile, site)
-        wish = runner.Wish(gpus="none", require_gpu=require_gpu, fresh=fresh, targets=targets)
+    if held is None:
         lock, _ = locking.locked(the_profile, resolution, site, say, locks)
-        _composed(the_profile, lock, site, places, say, as_json, prove=not no_test, wish=wish, pyc=pyc, newest=newest)
-        return
-    if newest:
-        raise UsageError("--newest is for images that are composed", hint="imagekit base bootstrap makes a base anew")
-    from imagekit import amounts, assemble, report  # docker, which no image without an engine needs
+    how = {"prove": not no_test, "wish": wish, "pyc": pyc, "newest": newest, "held": held}
+    _composed(the_profile, lock, site, places, say, as_json, **how)
+
+
+def _in_an_engine(
+    profile: Any, resolution: Any, site: Any, say: Any, as_json: bool, by: tuple[str, str, Any], **how: Any
+) -> None:
+    """`by`: the engine option, a builder of buildx or nothing, how to lock."""
+    from imagekit import amounts, assemble, locking, report  # docker, which no image without an engine needs
     from imagekit.engines import choice
     from imagekit.engines import elsewhere as builders
     from imagekit.engines.docker_api import Engine
 
+    wanted, elsewhere, locks = by
     engine = Engine()
     if elsewhere:
         builders.check(elsewhere)
@@ -88,21 +86,8 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
         say("engine", f"Docker {engine.version} at {engine.at}")
     if why:
         say("engine", f"the classic builder, as the last resort: {why}")
-    lock, _ = locking.locked(the_profile, resolution, site, say, locks)
-    targets = pipeline.targets(the_profile, site)
-    wish = runner.Wish(gpus=gpus, require_gpu=require_gpu, fresh=fresh, targets=targets)
-    done = assemble.assemble(
-        the_profile,
-        lock,
-        site,
-        engine,
-        say,
-        prove=not no_test,
-        wish=wish,
-        builder=builder,
-        elsewhere=elsewhere,
-        pyc=pyc,
-    )
+    lock, _ = locking.locked(profile, resolution, site, say, locks)
+    done = assemble.assemble(profile, lock, site, engine, say, builder=builder, elsewhere=elsewhere, **how)
     say("done", f"{amounts.size(done.size):<58} {amounts.clock(done.seconds)}")
     name = done.names.moving[0]
     say("", f"try it: imagekit run {name}      inside: imagekit inspect {name}")
@@ -114,15 +99,26 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
         print(done.image)
 
 
-def _places(wanted: str, output: tuple[str, ...], gpus: str) -> list[Any]:
-    """Where a composed image goes; empty for the other engines, which keep theirs."""
+def _places(
+    wanted: str, output: tuple[str, ...], gpus: str, offline: str | None, elsewhere: str, newest: bool
+) -> list[Any]:
+    """Where a composed image goes; empty for the other engines, which keep theirs. Raises UsageError for options that
+    do not go together."""
     from imagekit.errors import UsageError
 
+    if offline is not None and wanted not in ("auto", "compose"):
+        raise UsageError(f"--offline composes, and --engine {wanted} does not", hint="leave --engine out")
+    if elsewhere and (output or offline is not None or wanted not in ("auto", "buildkit")):
+        raise UsageError("--builder is for BuildKit, whose image comes back into the engine",
+                         hint="without --output, --offline and another --engine")  # fmt: skip
     if output and wanted not in ("compose", "auto"):
         raise UsageError(f"--output is for --engine compose, not {wanted}", hint="the image is in the engine")
-    if wanted == "compose" and not output:
-        raise UsageError("--engine compose needs to know where the image goes", hint="--output oci:DIR")
+    if (wanted == "compose" or offline is not None) and not output:
+        raise UsageError("where does the image go?", hint="--output oci:DIR")
     if not output:
+        if newest:
+            hint = "imagekit base bootstrap makes a base anew"
+            raise UsageError("--newest is for images that are composed", hint=hint)
         return []
     if gpus == "all":
         raise UsageError("--gpus all needs an engine", hint="imagekit test proves an image in one")
