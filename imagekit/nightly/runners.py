@@ -1,5 +1,7 @@
-"""Proofs on nodes of clusters ([runners] of the site): what nobody there has said of an image yet, a night has them
-say. That goes by what is attached to the image, whoever brought it; so a night that was killed asks again."""
+"""Proofs on nodes of clusters ([runners] of the site): what is not proven there yet, a night has proven there.
+
+That goes by what is attached to the image, whoever brought it; so a night that was killed asks again.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +97,7 @@ def _word(outcome: several.Outcome, lines: Sequence[str]) -> Word:
 
 
 def told(cell: Cell, words: Mapping[str, Word]) -> Cell:
-    """With what was said; bad where it is not proven. Where nobody answered, the policy says what is missing."""
+    """With what was said; bad where it is not proven."""
     cell = cell.model_copy(update={"on": {name: word.text for name, word in words.items()}})
     bad = {name: word for name, word in words.items() if word.bad}
     if not bad:

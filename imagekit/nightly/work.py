@@ -236,7 +236,7 @@ def _where_it_may(cell: Cell, now: Before, room: Room) -> Cell:
             found[to] = "held: it was not measured"
         elif slower:
             found[to] = f"held: {slower[0]}"
-        elif unasked:
+        elif unasked and not places.is_there(cell.tag, cell.reference, to, room.site):
             found[to] = f"held: not proven on {', '.join(unasked)} yet"
         elif against and not places.is_there(cell.tag, cell.reference, to, room.site):
             found[to] = f"held: {against}"
