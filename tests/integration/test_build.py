@@ -34,9 +34,9 @@ def test_stdout_is_one_line_that_docker_run_takes(built: Built) -> None:
 def test_stderr_is_short_and_starts_each_stage_with_its_name(built: Built) -> None:
     lines = built[1].stderr.splitlines()
     stages = [line.split()[0] for line in lines if line and not line.startswith(" ")]
-    wanted = ["resolve", "lock", "plan", "fetch", "build", "prove", "tag", "done"]
-    # an engine without anything gets its base first
-    assert stages == wanted or stages == [*wanted[:3], "base", *wanted[3:]]
+    # an engine without anything gets its base first; another test may have fetched the wheels
+    first = [stage for stage in ("base", "fetch") if stage in stages]
+    assert stages == ["resolve", "lock", "plan", *first, "build", "prove", "tag", "done"]
     assert len(lines) <= 25
     assert "standin" not in built[1].stderr and str(built[0].index) not in built[1].stderr
     assert PROFILE_TAG in lines[-1]
