@@ -46,7 +46,11 @@ def place_of(name: str, site: Site) -> Reference:
 
 def before(name: str, site: Site) -> Before:
     """`name`: the profile tag, REPOSITORY:TAG. Raises UsageError, Surroundings."""
-    place, tag = place_of(name, site), name.rpartition(":")[2]
+    return at(place_of(name, site), name.rpartition(":")[2], site)
+
+
+def at(place: Reference, tag: str, site: Site) -> Before:
+    """What is under a name of a repository. Raises UsageError, Surroundings."""
     there = remote.repository(place, site)
     digest = there.digest_of(tag)
     if not digest:

@@ -6,12 +6,12 @@ Nothing is written here: neither a lock nor anything in a registry.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from imagekit import composed, locking, pipeline, publish, remote
+from imagekit import composed, locking, pipeline, publish, remote, tag
 from imagekit.cells import judged
 from imagekit.cells.document import Night
 from imagekit.cells.judged import Judged
@@ -19,7 +19,7 @@ from imagekit.errors import Error, Surroundings
 from imagekit.lock.model import Lock, read, stale
 from imagekit.locking import LockOptions
 from imagekit.nightly import runners
-from imagekit.nightly.before import Before, before
+from imagekit.nightly.before import Before, at, before
 from imagekit.nightly.outside import Outside, look
 from imagekit.nightly.reasons import PROOF, Reason, reasons
 from imagekit.site import Site
@@ -118,9 +118,11 @@ def _decided(one: Decision, outside: Outside, night: Night, site: Site, now: dat
         why = reasons(one.before, lock, parts, outside, night, now)
         if one.before.digest and one.before.made is None:
             _is_ours(one.before, site)
+        made = any(reason.kind != PROOF for reason in why)
+        if made and one.before.digest:
+            _does_move(one.before, lambda there: reasons(there, lock, parts, outside, night, now), site)
     except Error as error:
         return replace(one, error=error)
-    made = any(reason.kind != PROOF for reason in why)
     on = night.runners if made else runners.asked(one.before, night, now)
     return replace(one, cell=cell, lock=lock, reasons=tuple(why), on=on, unknown=unknown)
 
@@ -133,6 +135,23 @@ def _is_ours(there: Before, site: Site) -> None:
     raise Surroundings(
         f"{there.place}:{there.tag} is an image of {own}", hint="remove that name, or push somewhere else"
     )
+
+
+def _does_move(there: Before, why: Callable[[Before], Sequence[Reason]], site: Site) -> None:
+    """A name that stays where it is, while the image that it should lead to is there, would have it made every night.
+
+    `why`: what is a reason to make an image again.
+    """
+    names = [match for name in remote.repository(there.place, site).tags() if (match := tag.IMMUTABLE.fullmatch(name))]
+    own = [match for match in names if match["stem"] == there.tag]
+    day = max((match["day"] for match in own), default="")
+    for name in [match[0] for match in own if match["day"] == day]:
+        other = at(there.place, name, site)
+        if other.digest != there.digest and other.made and all(reason.kind == PROOF for reason in why(other)):
+            raise Surroundings(
+                f"{there.place}:{there.tag} stays where it is, and {name} is there: the registry or its rules hold the "
+                "name, or somebody put it back", hint=f"imagekit publish registry:{there.place}:{name}",
+            )  # fmt: skip
 
 
 def _renewed(one: Decision, outside: Outside, night: Night, site: Site) -> tuple[Judged, Lock, str]:

@@ -251,6 +251,11 @@ def test_a_name_that_its_registry_holds_makes_the_image_bad(
     (cell,) = json.loads(out)["cells"]
     assert code == 4 and cell["state"] == "bad" and "stays where it is" in cell["why"][0] and not cell["promoted"]
     assert world.there.tags[STAGING][tag] == old.digest and PROD not in world.there.tags
+    site = the_site(None)
+    now = before(f"pytorch:{tag}", site)
+    with pytest.raises(Surroundings, match=f"stays where it is, and {tag}-20261122-aaaaaaa is there"):
+        decide._does_move(now, lambda _: [Reason("proof", "too old")], site)
+    decide._does_move(now, lambda _: [Reason("plan", "another image is wanted")], site)
 
 
 def test_what_an_engine_said_is_not_forgotten(world: World) -> None:
