@@ -196,7 +196,7 @@ def test_killed_at_every_change(world: World) -> None:
         assert world.changes == quiet, "the third night changes nothing"
 
 
-@pytest.mark.parametrize("status", [401, 500, 507])
+@pytest.mark.parametrize("status", [401, 405, 500, 507])
 def test_a_registry_that_goes_away_in_the_middle(world: World, status: int) -> None:
     """Down, full, read-only or with a login that has expired: the cell is bad, the other goes on, the next night mends."""
     assert a_night(world) == 0
