@@ -14,7 +14,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -28,6 +28,13 @@ IMAGE = "image"
 def resolver() -> dict[str, str]:
     """How this machine's user has the resolver ask for names (resolv.conf(5)), for a child without an environment."""
     return {"RES_OPTIONS": os.environ["RES_OPTIONS"]} if os.environ.get("RES_OPTIONS") else {}
+
+
+def reaching(ca: str, proxies: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a program that asks the network as a site says. `ca`: a file; `proxies`: http, https and
+    no_proxy -> address or hosts."""
+    named = {"NO_PROXY" if kind == "no_proxy" else f"{kind.upper()}_PROXY": url for kind, url in proxies.items()}
+    return {**os.environ, **({"SSL_CERT_FILE": ca} if ca else {}), **named}
 
 
 def cache() -> Path:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from imagekit import amounts, scratch
@@ -46,6 +46,16 @@ class _Running:
     process: subprocess.Popen[str]
     threads: list[threading.Thread]
     stdout: list[str] = field(default_factory=list)
+
+
+def complaint(lines: Sequence[str]) -> list[str]:
+    """What a call said when it failed, from its last line that begins with `error:`, and without that word.
+
+    Of a traceback, which has paths of this machine, only the last line.
+    """
+    start = max((number for number, line in enumerate(lines) if line.startswith("error:")), default=len(lines) - 1)
+    found = [line.removeprefix("error: ").rstrip() for line in lines[max(0, start) :]]
+    return found or ["it ended without a word"]
 
 
 def jobs_at_once(wanted: int | None) -> int:

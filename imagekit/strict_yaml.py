@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,20 @@ def problems(document: Document, model: type[BaseModel], known: list[str], other
             place = ".".join(str(part) for part in item["loc"])
             found.append(f"{name}: {place}: {item['msg'].removeprefix('Value error, ')}")
     return found
+
+
+def told(document: Document, item: Any, known: Callable[[Place], list[str]]) -> str:
+    """One problem that pydantic found, with its line. `known(place)`: the keys that a mapping there may have."""
+    place = tuple(part for part in item["loc"] if not (isinstance(part, str) and part.startswith("function-")))
+    said = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        keys = known(tuple(part for part in place[:-1] if isinstance(part, str)))
+        near = difflib.get_close_matches(str(place[-1]), keys, 1)
+        said = "unknown key" + (f"; did you mean {near[0]}?" if near else f"; there are {', '.join(keys)}")
+    written = tuple(map(str, place))
+    while written and written not in document.lines:  # a key that is not there
+        written = written[:-1]
+    return f"{document.where(*written)}: {'.'.join(map(str, place))}: {said}"
 
 
 class _UniqueKeys(yaml.SafeLoader):

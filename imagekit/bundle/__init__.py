@@ -7,7 +7,7 @@
     blobs/          layers of systems and of images to stand on, by their sha256
     mirror.tsv      what a mirror must hold for builds that fetch for themselves
 
-It has nothing of the machine that made it, and no address.
+It has nothing of the machine that made it, and no address but those that a profile names itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from imagekit.compat import facts
 from imagekit.compat.facts import Facts
 from imagekit.errors import UsageError
 from imagekit.foundation import Foundation
-from imagekit.lock.model import Lock, changed, file_name, folder_name, read
+from imagekit.lock.model import Lock, changed, read
+from imagekit.locking import own_path
 from imagekit.resolution import Resolution
 from imagekit.wheels import Store
 
@@ -57,7 +58,6 @@ class Built(_Model):
 
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+!-]*\.whl$")]
     sha256: Digest
-    size: int
 
 
 class Held(_Model):
@@ -127,7 +127,7 @@ class Bundle:
 
         Raises UsageError that says what there is.
         """
-        path = f"locks/{folder_name(resolution)}/{file_name(resolution)}"
+        path = str(own_path(resolution))
         held = next((one for one in self.images if one.lock == path), None)
         if held is None:
             raise UsageError(f"the bundle {self.folder} has nothing for {path}", details=self._has(), hint=_ANEW)

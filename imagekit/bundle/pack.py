@@ -24,8 +24,8 @@ from imagekit.bundle import unpack as unpacking
 from imagekit.compat import facts
 from imagekit.errors import Surroundings, UsageError
 from imagekit.gathered import Gathered
-from imagekit.lock.model import Lock, dump, file_name, folder_name
-from imagekit.locking import Say
+from imagekit.lock.model import Lock, dump
+from imagekit.locking import Say, own_path
 from imagekit.oci.kept import kept
 from imagekit.profile import Profile
 from imagekit.site import Site
@@ -97,14 +97,14 @@ def _held(lock: Lock, found: Gathered) -> Held:
     layers = [{**asdict(one.layer), "told": one.made_by} for one in found.base.layers]
     sources = {package.name for package in lock.packages if package.kind == "sdist"}
     built = {
-        wheel.name: Built(file=wheel.path.name, sha256=wheel.sha256, size=wheel.size)
+        wheel.name: Built(file=wheel.path.name, sha256=wheel.sha256)
         for wheel in found.wheels if wheel.name in sources
     }  # fmt: skip
     around: dict[str, str] = {}
     for system in found.around.values():
         around |= {name: version for name, version in system.packages.items() if name not in found.base.packages}
     row: dict[str, Any] = {
-        "lock": f"locks/{folder_name(lock.resolution)}/{file_name(lock.resolution)}", "digest": lock.digest,
+        "lock": str(own_path(lock.resolution)), "digest": lock.digest,
         "layers": layers, "packages": found.base.packages, "env": dict(found.base.env),
         "labels": dict(found.base.labels), "built": built, "around": around,
     }  # fmt: skip

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -108,7 +107,7 @@ def read(path: Path) -> Pipeline:
     try:
         found, problems = Pipeline.model_validate(document.raw), []
     except ValidationError as error:
-        found, problems = Pipeline(), [_told(document, item) for item in error.errors()]
+        found, problems = Pipeline(), [strict_yaml.told(document, item, _keys) for item in error.errors()]
     matrix = found.matrix
     if not problems and not (matrix.profile or matrix.include):
         problems = [f"{document.where('matrix')}: matrix: names no profile"]
@@ -143,24 +142,10 @@ def _beside(folder: Path, matrix: Matrix) -> Matrix:
     })  # fmt: skip
 
 
-def _told(document: strict_yaml.Document, item: Any) -> str:
-    place = tuple(part for part in item["loc"] if not (isinstance(part, str) and part.startswith("function-")))
-    name, said = ".".join(str(part) for part in place), item["msg"].removeprefix("Value error, ")
-    if item["type"] == "extra_forbidden":
-        known = _keys(place[:-1])
-        near = difflib.get_close_matches(str(place[-1]), known, 1)
-        said = "unknown key" + (f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}")
-    written = place
-    while written and tuple(str(part) for part in written) not in document.lines:  # a key that is not there
-        written = written[:-1]
-    return f"{document.where(*written)}: {name}: {said}"
-
-
-def _keys(place: tuple[Any, ...]) -> list[str]:
+def _keys(place: strict_yaml.Place) -> list[str]:
     """What may stand in a mapping of the file."""
-    models: dict[tuple[Any, ...], type[BaseModel]] = {
+    models: dict[strict_yaml.Place, type[BaseModel]] = {
         (): Pipeline, ("matrix",): Matrix, ("matrix", "exclude"): Row, ("matrix", "include"): Cell,
         ("nightly",): Night, ("nightly", "bench"): Bench,
     }  # fmt: skip
-    model = models.get(tuple(part for part in place if not isinstance(part, int)), Pipeline)
-    return list(model.model_fields)
+    return list(models.get(place, Pipeline).model_fields)

@@ -59,8 +59,8 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
     targets = pipeline.targets(the_profile, site)
     wish = runner.Wish(gpus="none" if places else gpus, require_gpu=require_gpu, fresh=fresh, targets=targets)
     if not places:
-        _in_an_engine(the_profile, resolution, site, say, as_json, (wanted, elsewhere, locks),
-                      prove=not no_test, wish=wish, pyc=pyc)  # fmt: skip
+        by: dict[str, Any] = {"wanted": wanted, "elsewhere": elsewhere, "locks": locks}
+        _in_an_engine(the_profile, resolution, site, say, as_json, **by, prove=not no_test, wish=wish, pyc=pyc)
         return
     if held is None:
         lock, _ = locking.locked(the_profile, resolution, site, say, locks)
@@ -69,15 +69,14 @@ def _one(profile: str, no_test: bool, gpus: str, require_gpu: bool, fresh: bool,
 
 
 def _in_an_engine(
-    profile: Any, resolution: Any, site: Any, say: Any, as_json: bool, by: tuple[str, str, Any], **how: Any
-) -> None:
-    """`by`: the engine option, a builder of buildx or nothing, how to lock."""
+    profile: Any, resolution: Any, site: Any, say: Any, as_json: bool, *, wanted: str, elsewhere: str, locks: Any,
+    **how: Any,
+) -> None:  # fmt: skip
     from imagekit import amounts, assemble, locking, report  # docker, which no image without an engine needs
     from imagekit.engines import choice
     from imagekit.engines import elsewhere as builders
     from imagekit.engines.docker_api import Engine
 
-    wanted, elsewhere, locks = by
     engine = Engine()
     if elsewhere:
         builders.check(elsewhere)

@@ -23,31 +23,21 @@ def command(
     Exit code 5 when there are some that count. Prints HOST/REPOSITORY@DIGEST.
     """
     import json
-    from datetime import datetime, timezone
-    from pathlib import Path
 
     from imagekit import pipeline, remote
     from imagekit.cli.output import Lines
     from imagekit.errors import NotProven
-    from imagekit.oci import cosign
     from imagekit.oci import reference as references
     from imagekit.proof import attached
-    from imagekit.supply import allowed, scan, verified
+    from imagekit.supply import scan
 
     the_site = pipeline.the_site(site)
-    settings = the_site.settings.scan
-    entries = allowed.read(Path(allow or settings.allow)) if allow or settings.allow else ()
-    scan.needed()
-    if the_site.settings.sign.public:
-        cosign.needed()
+    given = {"fail": fail and fail.replace("never", ""), "unfixed": unfixed or None, "allow": allow}
+    settings = the_site.settings.scan.model_copy(update={key: to for key, to in given.items() if to is not None})
     asked = references.parse(image.removeprefix(remote.REGISTRY))
     there = remote.repository(asked, the_site)
     digest, _ = attached.names_of(there, asked.digest or asked.tag or "latest")
-    found = scan.of(verified.document(asked, there, digest, the_site), the_site)
-    least = {None: settings.fail, "never": ""}.get(fail, fail or "")
-    done = scan.judged(
-        found, entries, datetime.now(timezone.utc).date(), least, unfixed or settings.unfixed
-    )  # fmt: skip
+    done = scan.scan(asked, there, digest, the_site, settings)
     say = Lines()
     for one in done.found:
         if one in done.counts:

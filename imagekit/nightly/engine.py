@@ -66,6 +66,6 @@ class Here:
             self._say(line)
 
         (done,) = several.run([several.Job("", (*arguments, *self._site))], at_once=1, free_disk=lambda: None, say=said)
-        start = next((number for number, line in enumerate(lines) if line.startswith("error:")), len(lines))
-        self._slower = [line.strip() for line in lines[start + 1 :] if line.strip()] or ["it could not be measured"]
+        why = several.complaint(lines)[1:]
+        self._slower = [line.strip() for line in why if line.strip()] or ["it could not be measured"]
         return done

@@ -87,12 +87,10 @@ def ask(waiting: Sequence[Waiting], site_file: str, begins: Callable[[str, str],
 
 
 def _word(outcome: several.Outcome, lines: Sequence[str]) -> Word:
-    said = [line.removeprefix("error: ") for line in lines if line.startswith("error:")]
-    why = said[-1] if said else lines[-1] if lines else "it ended without a word"
     try:
         text = evidence.stages(reports.from_json(json.loads(outcome.stdout)))
     except (ValueError, KeyError, TypeError, AttributeError):
-        text = f"nothing: {why}"
+        text = f"nothing: {several.complaint(lines)[0]}"
     return Word(text, tuple(lines), outcome.code == NotProven.exit_code)
 
 
@@ -102,10 +100,10 @@ def told(cell: Cell, words: Mapping[str, Word]) -> Cell:
     bad = {name: word for name, word in words.items() if word.bad}
     if not bad:
         return cell
-    why = [line for name, word in bad.items() for line in (f"not proven on {name}", *_failures(word))]
+    why = [
+        line.strip()
+        for name, word in bad.items()
+        for line in (f"not proven on {name}", *several.complaint(word.lines)[1:11])
+        if line.strip()
+    ]
     return cell.model_copy(update={"state": "bad", "code": NotProven.exit_code, "why": tuple(why)})
-
-
-def _failures(word: Word) -> list[str]:
-    start = max((number for number, line in enumerate(word.lines) if line.startswith("error:")), default=0)
-    return [line.strip() for line in word.lines[start + 1 : start + 11] if line.strip()]

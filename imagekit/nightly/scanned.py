@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from pathlib import Path
 
 from imagekit import remote
 from imagekit.errors import Error, UsageError
 from imagekit.nightly.before import Before
-from imagekit.oci import cosign
 from imagekit.site import Site
-from imagekit.supply import allowed, scan, verified
+from imagekit.supply import allowed, scan
 from imagekit.supply.scan import Scan
 
 
 def scanned(image: Before, site: Site) -> Scan | str:
     """Or why it could not be looked at, which holds it back as well."""
-    settings = site.settings.scan
     try:
-        entries = allowed.read(Path(settings.allow)) if settings.allow else ()
-        there = remote.repository(image.place, site)
-        if site.settings.sign.public:
-            cosign.needed()
-        found = scan.of(verified.document(image.place, there, image.digest, site), site)
+        return scan.scan(image.place, remote.repository(image.place, site), image.digest, site, site.settings.scan)
     except Error as error:
         return f"it could not be scanned: {error.message}"
-    return scan.judged(found, entries, datetime.now(timezone.utc).date(), settings.fail, settings.unfixed)
 
 
 def trouble(site: Site) -> str:

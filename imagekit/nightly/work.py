@@ -227,30 +227,29 @@ def _where_it_may(cell: Cell, now: Before, room: Room) -> Cell:
         cell, against = _scanned(cell, now, room)
     said = verdict.of(remote.repository(now.place, room.site), now.digest) if room.settings.engine else None
     slower = said.slower if said and room.settings.bench else ()
-    unasked = _not_proven_on(now, room)
-    found = {}
-    for to in room.settings.promote:
-        if room.settings.engine and said is None:
-            found[to] = "held: no engine has proven it"
-        elif room.settings.bench and said and not said.measured:
-            found[to] = "held: it was not measured"
-        elif slower:
-            found[to] = f"held: {slower[0]}"
-        elif unasked and not places.is_there(cell.tag, cell.reference, to, room.site):
-            found[to] = f"held: not proven on {', '.join(unasked)} yet"
-        elif against and not places.is_there(cell.tag, cell.reference, to, room.site):
-            found[to] = f"held: {against}"
-        else:
-            found[to] = places.promoted(cell.tag, cell.reference, to, room.site)
+    held = _held(said, slower, _not_proven_on(now, room), against, room.settings)
+    found = {to: places.promoted(cell.tag, cell.reference, to, room.site, held) for to in room.settings.promote}
     return cell.model_copy(update={"promoted": found, "slower": slower})
+
+
+def _held(said: Verdict | None, slower: Sequence[str], unasked: Sequence[str], against: str, settings: Settings) -> str:
+    """Why an image goes nowhere; empty when it may."""
+    if settings.engine and said is None:
+        return "no engine has proven it"
+    if settings.bench and said and not said.measured:
+        return "it was not measured"
+    if slower:
+        return slower[0]
+    return f"not proven on {', '.join(unasked)} yet" if unasked else against
 
 
 def _not_proven_on(now: Before, room: Room) -> tuple[str, ...]:
     """Runners whose word is missing, by what the registry has at this moment."""
-    if not room.settings.runners:
+    now_utc = datetime.now(timezone.utc)
+    if not runners.asked(now, room.settings, now_utc):
         return ()
     there = replace(now, reports=reports_of(remote.repository(now.place, room.site), now.digest))
-    return runners.asked(there, room.settings, datetime.now(timezone.utc))
+    return runners.asked(there, room.settings, now_utc)
 
 
 def _scanned(cell: Cell, now: Before, room: Room) -> tuple[Cell, str]:
@@ -270,10 +269,6 @@ def _attach(image: Before, site: Site) -> None:
     publish.told(there, image.digest, evidence.of(*attached.names_of(there, image.digest)))
 
 
-def _error(log: Path) -> tuple[str, ...]:
-    """What a call said when it failed: the end of its log, from the last line that begins with `error:`."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    # of a traceback, with paths of this machine, only its last line
-    start = max((number for number, line in enumerate(lines) if line.startswith("error:")), default=len(lines) - 1)
-    found = [line.removeprefix("error: ").rstrip() for line in lines[max(0, start) :]][:TOLD]
-    return tuple(found) or ("it ended without a word",)
+def _error(log: Path) -> list[str]:
+    """What a call said when it failed, by the end of its log."""
+    return several.complaint(log.read_text(encoding="utf-8", errors="replace").splitlines())[:TOLD]

@@ -6,12 +6,12 @@ cosign puts a signature beside the image, under the tag sha256-<digest>.sig.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from imagekit import scratch
 from imagekit.errors import Surroundings, UsageError, without_logins
 from imagekit.oci.answers import Refused
 from imagekit.oci.registry import Repository
@@ -80,10 +80,8 @@ def trouble(reference: str, key: str, ca: str, proxies: Mapping[str, str]) -> st
 
 
 def _run(call: list[str], ca: str, proxies: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    environment = dict(os.environ)  # keys in a KMS are reached by variables of their own
+    environment = scratch.reaching(ca, proxies)  # all of it: keys in a KMS are reached by variables of their own
     environment |= {"COSIGN_PASSWORD": environment.get("COSIGN_PASSWORD", "")}  # else it asks a terminal
-    environment |= {"SSL_CERT_FILE": ca} if ca else {}
-    environment |= {"NO_PROXY" if kind == "no_proxy" else f"{kind.upper()}_PROXY": url for kind, url in proxies.items()}
     try:
         return subprocess.run(
             ["cosign", *call], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,

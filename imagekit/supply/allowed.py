@@ -51,19 +51,14 @@ def read(path: Path) -> tuple[Allowed, ...]:
     try:
         found = _File.model_validate(document.raw).allow
     except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            place = [part for part in item["loc"] if not str(part).startswith("function-")]
-            written = place
-            while written and tuple(map(str, written)) not in document.lines:
-                written = written[:-1]
-            said = {"missing": "is missing", "extra_forbidden": "unknown key"}.get(
-                item["type"], item["msg"].removeprefix("Value error, ")
-            )
-            problems.append(f"{document.where(*written)}: {'.'.join(map(str, place))}: {said}")
+        problems = [strict_yaml.told(document, item, _keys) for item in error.errors()]
         raise UsageError(f"{path.name} cannot be used", details=problems,
                          hint="each entry has id, reason, until and, maybe, packages") from None  # fmt: skip
     twice = sorted({f"{one.id} {', '.join(one.packages)}".strip() for one in found if found.count(one) > 1})
     if twice:
         raise UsageError(f"{path.name} cannot be used", details=[f"{line} is there twice" for line in twice])
     return found
+
+
+def _keys(place: strict_yaml.Place) -> list[str]:
+    return list((Allowed if place else _File).model_fields)

@@ -8,19 +8,23 @@ of it hold. What is allowed is judged here and not by trivy, so that each entry 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from imagekit import scratch
 from imagekit.errors import Surroundings, without_logins
+from imagekit.oci import cosign
+from imagekit.oci.reference import Reference
+from imagekit.oci.registry import Repository
 from imagekit.report import some
 from imagekit.site import Site
-from imagekit.supply import sbom
+from imagekit.site.model import Scan as Settings
+from imagekit.supply import allowed, sbom, verified
 from imagekit.supply.allowed import Allowed
 
 SEVERITIES = ("critical", "high", "medium", "low", "unknown")
@@ -79,16 +83,28 @@ def needed() -> None:
         raise Surroundings("trivy, which knows the vulnerabilities, is not installed", hint="trivy.dev has it")
 
 
+def scan(place: Reference, there: Repository, digest: str, site: Site, settings: Settings) -> Scan:
+    """An image of a registry. Raises UsageError for an allowlist that cannot be used and an image without an SBOM,
+    Surroundings."""
+    needed()
+    entries = allowed.read(Path(settings.allow)) if settings.allow else ()
+    if site.settings.sign.public:
+        cosign.needed()
+    found = of(verified.document(place, there, digest, site), site)
+    return judged(found, entries, datetime.now(timezone.utc).date(), settings.fail, settings.unfixed)
+
+
 def of(document: Mapping[str, Any], site: Site) -> tuple[Vulnerability, ...]:
     """What trivy finds for an SBOM, the worst first. Raises Surroundings."""
-    needed()
     _whole(document)
     with scratch.folder("scan") as place:  # with neither .trivyignore nor trivy.yaml
         (place / "sbom.spdx.json").write_text(json.dumps(document), encoding="utf-8")
         call = ["trivy", "sbom", "--quiet", "--scanners", "vuln", "--format", "json", "sbom.spdx.json"]
+        quiet = {"TRIVY_DISABLE_TELEMETRY": "true", "TRIVY_SKIP_VERSION_CHECK": "true"}
+        environment = {**scratch.reaching(site.ca, site.proxy), **quiet}
         try:
             done = subprocess.run(
-                call, cwd=place, env=_environment(site), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                call, cwd=place, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                 timeout=TIMEOUT, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
@@ -115,13 +131,6 @@ def _whole(document: Mapping[str, Any]) -> None:
         )
 
 
-def _environment(site: Site) -> dict[str, str]:
-    environment = {**os.environ, "TRIVY_DISABLE_TELEMETRY": "true", "TRIVY_SKIP_VERSION_CHECK": "true"}
-    environment |= {"SSL_CERT_FILE": site.ca} if site.ca else {}
-    named = {"NO_PROXY" if kind == "no_proxy" else f"{kind.upper()}_PROXY": url for kind, url in site.proxy.items()}
-    return environment | named
-
-
 def read(report: Mapping[str, Any]) -> tuple[Vulnerability, ...]:
     """trivy's JSON, schema 2. Raises ValueError, KeyError, TypeError, AttributeError for anything else."""
     if report["SchemaVersion"] != 2 or not report["Metadata"]["OS"]["Family"]:
@@ -142,15 +151,15 @@ def _severity(row: Mapping[str, Any]) -> str:
     return word if word in SEVERITIES else "unknown"
 
 
-def judged(found: Sequence[Vulnerability], allowed: Sequence[Allowed], today: date, fail: str, unfixed: bool) -> Scan:
+def judged(found: Sequence[Vulnerability], entries: Sequence[Allowed], today: date, fail: str, unfixed: bool) -> Scan:
     """`fail`: the least severity that counts, empty for none; `unfixed`: also what there is no fix for."""
-    valid = [one for one in allowed if one.until >= today]
+    valid = [one for one in entries if one.until >= today]
     matches = [(one, next((entry for entry in valid if entry.covers(one.id, one.package)), None)) for one in found]
     bad = SEVERITIES[: SEVERITIES.index(fail) + 1] if fail else ()
     counts = [one for one, by in matches if by is None and one.severity in bad and (one.fixed or unfixed)]
     used = {by for _, by in matches if by}
     return Scan(
         found=tuple(found), counts=tuple(counts), allowed=tuple((one, by) for one, by in matches if by),
-        expired=tuple(one for one in allowed if one.until < today),
+        expired=tuple(one for one in entries if one.until < today),
         unused=tuple(one for one in valid if one not in used),
     )  # fmt: skip

@@ -78,6 +78,15 @@ def room(engine: Engine, built: object, shared: Path, tmp_path: Path) -> Room:
     return made
 
 
+@pytest.fixture
+def alone(shared: Path, tmp_path: Path) -> Room:
+    """A room on a machine without an engine."""
+    (tmp_path / "alone").mkdir()
+    made = rooms.make(tmp_path / "alone", shared)
+    made.extra["DOCKER_HOST"] = "unix:///nowhere.sock"
+    return made
+
+
 @pytest.fixture(scope="module")
 def old_engine(engine: object) -> Iterator[dict[str, str]]:
     """The environment in which `docker` means Engine 20.10, Debian 12's own; it has the base of the other one.

@@ -15,7 +15,6 @@ import apart
 import pytest
 import registries
 import repositories
-import rooms
 from rooms import Room, docker
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root makes a network namespace with loopback up")
@@ -39,31 +38,21 @@ def everything(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in found)
 
 
-@pytest.fixture
-def connected(shared: Path, tmp_path: Path) -> Room:
-    (tmp_path / "connected").mkdir()
-    room = rooms.make(tmp_path / "connected", shared)
-    room.extra["DOCKER_HOST"] = "unix:///nowhere.sock"
-    return room
-
-
-def test_the_same_image_where_there_is_no_network(connected: Room, tmp_path: Path) -> None:
+def test_the_same_image_where_there_is_no_network(alone: Room, tmp_path: Path) -> None:
     with repositories.served(tmp_path / "repository") as repository:
         repository.package("1.0", '"six"')
         repository.tag("v1")
         source = f"sources:\n  acme-clip: {{git: {repository.url}, ref: v1}}\n"
-        path, name = connected.profile(f"{source}checks: [own.py]\n")
-        (connected.folder / "own.py").write_text(
+        path, name = alone.profile(f"{source}checks: [own.py]\n")
+        (alone.folder / "own.py").write_text(
             "def check_own():\n    import acme_clip\n    return acme_clip.__version__\n"
         )
-        done = connected.good("fetch", path, "tiny", "--to", "bundle")
-    bundle = connected.folder / "bundle"
+        done = alone.good("fetch", path, "tiny", "--to", "bundle")
+    bundle = alone.folder / "bundle"
     assert done.stdout == "bundle\n" and "2 in the bundle" in done.stderr
-    here = connected.good(
-        "build", path, "--locked", "--engine", "compose", "--no-test", "--output", "oci:out", "--json"
-    )
+    here = alone.good("build", path, "--locked", "--engine", "compose", "--no-test", "--output", "oci:out", "--json")
 
-    there = elsewhere(tmp_path / "apart", connected)
+    there = elsewhere(tmp_path / "apart", alone)
     shutil.copytree(bundle, there.folder / "carried")
     call = ("build", path, "--offline", "carried", "--output", "registry:{registry}/ml/pytorch", "--json")
     built = apart.run(there, *call, "--output", "oci:out")
@@ -77,22 +66,22 @@ def test_the_same_image_where_there_is_no_network(connected: Room, tmp_path: Pat
     assert again.returncode == 0 and "the very same image was proven" in again.stderr, again.stderr
     tiny = apart.run(there, "build", "tiny", "--offline", "carried", "--output", "oci:tiny")
     assert tiny.returncode == 0, tiny.stderr  # which needs nothing besides
-    assert there.leftovers() == [] and connected.leftovers() == []
+    assert there.leftovers() == [] and alone.leftovers() == []
 
 
-def test_a_bundle_tells_nothing_of_the_machine_that_made_it(connected: Room) -> None:
-    connected.good("fetch", "tiny", "--to", "bundle")
-    text = everything(connected.folder / "bundle")
-    for secret in (str(connected.folder), str(connected.index), "file://", socket.gethostname(), "http"):
+def test_a_bundle_tells_nothing_of_the_machine_that_made_it(alone: Room) -> None:
+    alone.good("fetch", "tiny", "--to", "bundle")
+    text = everything(alone.folder / "bundle")
+    for secret in (str(alone.folder), str(alone.index), "file://", socket.gethostname(), "http"):
         assert secret.encode() not in text, secret
-    rows = (connected.folder / "bundle/mirror.tsv").read_text().splitlines()
+    rows = (alone.folder / "bundle/mirror.tsv").read_text().splitlines()
     kinds = {row.split("\t")[0] for row in rows}
     assert kinds == {"kind", "wheel", "tool", "deb"}
-    lock = connected.lock()
+    lock = alone.lock()
     assert {row.split("\t")[5] for row in rows if row.startswith("wheel")} == {
         package.sha256 for package in lock.packages if package.kind == "wheel"
     }
-    for path in (connected.folder / "bundle/blobs").iterdir():
+    for path in (alone.folder / "bundle/blobs").iterdir():
         assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
 
 
@@ -116,19 +105,17 @@ def test_on_an_image_of_a_registry(engine: object, room: Room, tmp_path: Path) -
     assert f"image\t{name}\t" in (tmp_path / "bundle/mirror.tsv").read_text()
 
 
-def test_killed_while_it_fetches(connected: Room) -> None:
+def test_killed_while_it_fetches(alone: Room) -> None:
     """What a killed fetch left is taken over by the next; a stopped one leaves nothing."""
-    new = replace(connected, cache=connected.folder / "new")
+    new = replace(alone, cache=alone.folder / "new")
     process = new.start("fetch", "tiny", "--to", "bundle")
     assert process.stderr
     assert any(line.startswith("system") for line in process.stderr)
     process.kill()
     process.communicate()
-    assert not (connected.folder / "bundle/bundle.json").exists()
-    connected.good("fetch", "tiny", "--to", "bundle")
-    files = {
-        path.relative_to(connected.folder / "bundle").parts[0] for path in (connected.folder / "bundle").rglob("*")
-    }
+    assert not (alone.folder / "bundle/bundle.json").exists()
+    alone.good("fetch", "tiny", "--to", "bundle")
+    files = {path.relative_to(alone.folder / "bundle").parts[0] for path in (alone.folder / "bundle").rglob("*")}
     assert files == {".imagekit-bundle", "bundle.json", "facts.json", "mirror.tsv", "locks", "wheels", "blobs"}
-    assert (connected.folder / f"bundle/locks/{connected.lock().digest}.json").is_file()
-    assert connected.leftovers() == []
+    assert (alone.folder / f"bundle/locks/{alone.lock().digest}.json").is_file()
+    assert alone.leftovers() == []

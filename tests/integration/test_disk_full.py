@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-import rooms
 from rooms import Room
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root mounts a small disk")
@@ -33,14 +32,6 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-@pytest.fixture
-def room(shared: Path, tmp_path: Path) -> Room:
-    (tmp_path / "room").mkdir()
-    made = rooms.make(tmp_path / "room", shared)
-    made.extra["DOCKER_HOST"] = "unix:///nowhere.sock"
-    return made
-
-
 def full(room: Room, *call: str) -> str:
     done = room.run(*call)
     assert done.returncode == 4 and "Traceback" not in done.stderr, done.stderr
@@ -57,45 +48,45 @@ SIZES = (
 
 
 @pytest.mark.parametrize(("size", "said"), SIZES)
-def test_of_the_caches(room: Room, disk: Disk, size: str, said: str) -> None:
-    small = replace(room, cache=disk.path)
+def test_of_the_caches(alone: Room, disk: Disk, size: str, said: str) -> None:
+    small = replace(alone, cache=disk.path)
     disk.has(size)
     call = ("build", "tiny", "--engine", "compose", "--output", "oci:out")
     assert said in full(small, *call)
-    assert not (room.folder / "out").exists()
+    assert not (alone.folder / "out").exists()
     if size == "420m":
         disk.has("2g")
         assert small.good(*call).stdout.startswith("oci:out:")
 
 
 @pytest.mark.parametrize("kind", ["oci:{}/out", "archive:{}/tiny.tar"])
-def test_of_the_output(room: Room, disk: Disk, kind: str) -> None:
+def test_of_the_output(alone: Room, disk: Disk, kind: str) -> None:
     output = kind.format(disk.path)
     call = ("build", "tiny", "--engine", "compose", "--no-test", "--output", output)
     disk.has("30m")
-    assert "cannot be written: No space left on device" in full(room, *call)
+    assert "cannot be written: No space left on device" in full(alone, *call)
     assert list(disk.path.iterdir()) == []
     disk.has("500m")
-    room.good(*call)
+    alone.good(*call)
 
 
-def test_of_a_bundle(room: Room, disk: Disk) -> None:
+def test_of_a_bundle(alone: Room, disk: Disk) -> None:
     bundle = str(disk.path / "bundle")
     disk.has("30m")
-    full(room, "fetch", "tiny", "--to", bundle)
+    full(alone, "fetch", "tiny", "--to", bundle)
     assert list(disk.path.iterdir()) == []
     disk.has("500m")
-    room.good("fetch", "tiny", "--to", bundle)
+    alone.good("fetch", "tiny", "--to", bundle)
     before = sorted(path for path in disk.path.rglob("*") if path.is_file())
     disk.has("75m")
     assert "cannot be written: No space left on device" in full(
-        room, "fetch", "tiny", "--with", "numpy", "--to", bundle
+        alone, "fetch", "tiny", "--with", "numpy", "--to", bundle
     )
     assert sorted(path for path in disk.path.rglob("*") if path.is_file()) == before
 
 
-def test_of_records(room: Room, disk: Disk) -> None:
-    room.good("lock", "tiny")
-    small = replace(room, extra={**room.extra, "XDG_STATE_HOME": str(disk.path)})
+def test_of_records(alone: Room, disk: Disk) -> None:
+    alone.good("lock", "tiny")
+    small = replace(alone, extra={**alone.extra, "XDG_STATE_HOME": str(disk.path)})
     (disk.path / "filler").write_bytes(b"\0" * (1 << 20))
     assert "no space left" in full(small, "build", "tiny", "--engine", "compose", "--no-test", "--output", "oci:out")

@@ -239,8 +239,8 @@ def _document(folder: Path, **changes: Any) -> None:
     [
         ({"lock": "locks/../../etc/passwd.json"}, "images.0.lock"),
         ({"lock": "locks/tiny/../x.json"}, "images.0.lock"),
-        ({"built": {"six": {"file": "../../x.whl", "sha256": "0" * 64, "size": 1}}}, "images.0.built.six.file"),
-        ({"built": {"six": {"file": "x.whl", "sha256": "../" + "0" * 61, "size": 1}}}, "images.0.built.six.sha256"),
+        ({"built": {"six": {"file": "../../x.whl", "sha256": "0" * 64}}}, "images.0.built.six.file"),
+        ({"built": {"six": {"file": "x.whl", "sha256": "../" + "0" * 61}}}, "images.0.built.six.sha256"),
         ({"digest": "0" * 63}, "images.0.digest"),
         ({"layers": [{"digest": "x"}]}, "images.0.layers.0.digest"),
         ({"unknown": 1}, "images.0.unknown"),

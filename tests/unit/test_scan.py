@@ -73,8 +73,8 @@ def test_an_entry_allows_until_its_day() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("allow:\n- id: CVE-1-2\n  reason: x\n", "a.yaml:2: allow.0.until: is missing"),
-        ("allow:\n- id: CVE-1-2\n  until: 2027-01-01\n", "a.yaml:2: allow.0.reason: is missing"),
+        ("allow:\n- id: CVE-1-2\n  reason: x\n", "a.yaml:2: allow.0.until: Field required"),
+        ("allow:\n- id: CVE-1-2\n  until: 2027-01-01\n", "a.yaml:2: allow.0.reason: Field required"),
         ("allow:\n- id: CVE-1-2\n  reason: ' '\n  until: 2027-01-01\n", "a.yaml:3: allow.0.reason: "),
         ("allow:\n- id: all of them\n  reason: x\n  until: 2027-01-01\n", "a.yaml:2: allow.0.id: "),
         ("allow:\n- id: CVE-1-2\n  reason: x\n  until: for ever\n", "a.yaml:4: allow.0.until: "),
