@@ -6,16 +6,17 @@ login is sent to the index's own scheme, host and port only; a redirect elsewher
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
+from imagekit import index_session
 from imagekit.errors import Error, ImpossibleWish, Surroundings
 from imagekit.index_page import ACCEPT, Listed, parse
+from imagekit.index_session import RETRIES, session
 from imagekit.site import Site, origin
 
 TIMEOUT = 60
@@ -24,23 +25,9 @@ TIMEOUT = 60
 PAGE = 100_000_000
 """Bytes of a page, unpacked: the largest that are known have a quarter of it."""
 
-RETRIES = 3
-"""Of a request that got no answer at all."""
-
 
 class NoAnswer(Surroundings):
     """Nothing came from the index at all: what is asked next will not come either."""
-
-
-def session(retries: int = RETRIES) -> requests.Session:
-    """A session that takes nothing from the environment: no netrc, no proxies, no CA bundle."""
-    made = requests.Session()
-    made.trust_env = False
-    # an index that closes an idle connection just when it is asked again is not one that does not answer
-    again = HTTPAdapter(max_retries=Retry(total=retries, status=0, redirect=False, backoff_factor=0.3))
-    made.mount("http://", again)
-    made.mount("https://", again)
-    return made
 
 
 def find(site: Site, name: str, variant: str, package: str, file: str) -> str:
@@ -52,17 +39,36 @@ def find(site: Site, name: str, variant: str, package: str, file: str) -> str:
 
 
 def download(site: Site, name: str, url: str, out: IO[bytes], variant: str = "") -> None:
-    """The bytes at a URL of the index `name` into `out`, in pieces. The caller checks the hash. Raises Surroundings."""
+    """The bytes at a URL of the index `name` into `out`, an empty file, in pieces. Raises Surroundings.
+
+    What breaks off goes on where it was, where the server can send a part (RFC 9110, Range), else from its start. The
+    caller checks the hash.
+    """
     if url.startswith("file:"):
         out.write(get(site, name, url))
         return
-    with session() as own, _ask(site, name, url, variant, "GET", own, stream=True) as answer:
-        try:
-            for block in answer.iter_content(1 << 20):
-                out.write(block)
-        except requests.RequestException as error:
-            what = f"the index {name} broke off in the middle of a file ({type(error).__name__})"
-            raise Surroundings(what, hint="try again; what is already in the wheel store stays there") from None
+    whole = 0  # its bytes, where the server says so and sends the file as it is
+    with session() as own:
+        for tried in range(RETRIES + 1):
+            here = out.tell()
+            span = f"{here}-" if here < whole else ""
+            with _ask(site, name, url, variant, "GET", own, stream=True, span=span) as answer:
+                if not (span and answer.headers.get("Content-Range", "").startswith(f"bytes {here}-")):
+                    out.seek(0)
+                    out.truncate()
+                    length = answer.headers.get("Content-Length", "")
+                    whole = int(length) if length.isdecimal() and "Content-Encoding" not in answer.headers else 0
+                try:
+                    for block in answer.iter_content(1 << 20):
+                        out.write(block)
+                except requests.RequestException as error:
+                    if tried == RETRIES:
+                        what = f"the index {name} broke off in the middle of a file ({type(error).__name__})"
+                        hint = "try again; what is already in the wheel store stays there"
+                        raise Surroundings(what, hint=hint) from None
+                else:
+                    return
+            time.sleep(index_session.PAUSE * 2**tried)
 
 
 def get(site: Site, name: str, url: str, variant: str = "") -> bytes:

@@ -134,3 +134,19 @@ def fat_binary(*numbers: int, ptx: tuple[int, ...] = ()) -> bytes:
         for number in of
     )
     return fatbin.CONTAINER.pack(fatbin.MAGIC, 1, 16, len(entries)) + entries
+
+
+class Silent(BaseHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def listening(handler: type[BaseHTTPRequestHandler], host: str = "127.0.0.1") -> Iterator[str]:
+    httpd = ThreadingHTTPServer((host, 0), handler)
+    threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        yield f"http://{host}:{httpd.server_port}"
+    finally:
+        httpd.shutdown()
+        httpd.server_close()

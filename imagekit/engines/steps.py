@@ -57,6 +57,10 @@ def read(line: str, steps: dict[str, Step], progress: Callable[[str], None]) -> 
         del step.lines[:-200]
 
 
+NETWORK = (
+    "the network: builds reach the package index and Debian's mirror from inside a container; check proxies and DNS"
+)
+
 HINTS = (
     (r"certificate verify failed|UnknownIssuer|invalid peer certificate|SSLCertVerification|self[- ]signed",
      "the build does not trust the index's certificate: name the CA bundle (tls.ca of the site, or SSL_CERT_FILE)"),
@@ -67,11 +71,12 @@ HINTS = (
      "the index, a mirror or a proxy forbids this (403): may the account of [indexes.pypi] read it?"),
     (r"Hash mismatch|THESE PACKAGES DO NOT MATCH THE HASHES|HashMismatch",
      "the index serves other bytes than when it was locked; if that is intended: imagekit lock --upgrade-package NAME"),
+    (r"Temporary failure in name resolution|Name or service not known|dns error", NETWORK),
     (r"No matching distribution|No solution found|has no wheels|no wheels with a matching|not found in the package",
      "a locked wheel is no longer on the index: imagekit lock --upgrade-package NAME"),
     (r"Temporary failure resolving|Could not resolve|Failed to fetch|Connection (refused|reset|timed out)|dns error|"
      r"Network is unreachable|error sending request|Could not connect|timed out",
-     "the network: builds reach the package index and Debian's mirror from inside a container; check proxies and DNS"),
+     NETWORK),
     (r"Unable to locate package|has no installation candidate",
      "a distribution package of `apt:` does not exist in this base; check its name for the suite"),
     (r"pull access denied|repository does not exist|failed to resolve source metadata|manifest unknown",

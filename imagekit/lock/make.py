@@ -16,7 +16,7 @@ from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from imagekit import index
+from imagekit import index, index_session
 from imagekit.errors import ImpossibleWish, Surroundings
 from imagekit.family import FAMILY
 from imagekit.lock import sources, standin, uv
@@ -168,7 +168,7 @@ def _packages(resolution: Resolution, site: Site, found: list[uv.Resolved], hidd
             details=unusable,
             hint=f"built from source is what has a recipe (here: {known}); pin a version that has a wheel",
         )
-    with index.session() as session, ThreadPoolExecutor(8) as pool:
+    with index_session.session() as session, ThreadPoolExecutor(8) as pool:
         facts = list(
             pool.map(lambda item: _size_and_hash(item[1], site, item[2].index, resolution.variant, session), chosen)
         )

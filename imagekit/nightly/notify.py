@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from imagekit.index import session
+from imagekit.index_session import session
 from imagekit.nightly.state import Cell, Night
 from imagekit.site import Site
 

@@ -61,6 +61,7 @@ def work(decisions: Sequence[Decision], room: Room, free_disk: Callable[[], int 
     done = dict[str, Cell]()
     began = dict[str, float]()
     waiting = list[Waiting]()
+    built = list[tuple[Cell, Before]]()
 
     def finished(cell: Cell) -> None:
         done[cell.tag] = cell
@@ -74,6 +75,13 @@ def work(decisions: Sequence[Decision], room: Room, free_disk: Callable[[], int 
             waiting.append(Waiting(cell, now, asked))
         else:
             finished(_promoted(cell, now, room) if now else cell)
+
+    def ended(out: several.Outcome) -> None:
+        cell, now = _ended(busy[out.name], out, time.monotonic() - began[out.name], room)
+        if now and room.settings.bench:
+            built.append((cell, now))
+        else:
+            good(*_by_engine(cell, now, room) if now and room.settings.engine else (cell, now))
 
     busy = {one.cell.tag: one for one in decisions if one.action != NOTHING and not one.error}
     for one in decisions:
@@ -95,9 +103,11 @@ def work(decisions: Sequence[Decision], room: Room, free_disk: Callable[[], int 
     several.run(
         [_job(one, room) for one in busy.values()],
         at_once=several.jobs_at_once(room.settings.jobs or room.site.settings.build.jobs or None),
-        free_disk=free_disk, say=lambda tag, line: _log(room, tag, line), begins=begins,
-        ended=lambda out: good(*_ended(busy[out.name], out, time.monotonic() - began[out.name], room)),
+        free_disk=free_disk, say=lambda tag, line: _log(room, tag, line), begins=begins, ended=ended,
     )  # fmt: skip
+    for cell, now in built:  # one after the other, and nothing is built beside it: figures are of a quiet machine
+        room.say("measure", cell.tag)
+        good(*_by_engine(cell, now, room))
     words = runners.ask(waiting, room.site_file, lambda tag, name: room.say("prove", f"{tag}  on {name}"))
     for image in waiting:
         finished(_on_runners(image, words[image.cell.tag], room))
@@ -150,9 +160,7 @@ def _ended(one: Decision, out: several.Outcome, seconds: float, room: Room) -> t
         if now.made is None:
             why = f"{now.place.host} keeps nothing beside an image, by which a night could decide"
             return _bad(cell, [why]), None
-        if room.settings.engine:
-            cell = _by_engine(cell, now, room)
-        return cell, now if cell.state == "good" else None
+        return cell, now
     except Error as error:
         return _bad(cell, [error.message, *error.details], error.exit_code), None
 
@@ -197,8 +205,16 @@ def _as_it_is(one: Decision, room: Room) -> tuple[Cell, Before | None]:
     return (_bad(cell, bad, NotProven.exit_code), None) if bad else (cell, one.before)
 
 
-def _by_engine(cell: Cell, now: Before, room: Room) -> Cell:
+def _by_engine(cell: Cell, now: Before, room: Room) -> tuple[Cell, Before | None]:
     """Its proof and figures there; what came of them is put beside the image, and without that it goes nowhere."""
+    try:
+        cell = _proven_and_measured(cell, now, room)
+    except Error as error:
+        cell = _bad(cell, [error.message, *error.details], error.exit_code)
+    return cell, now if cell.state == "good" else None
+
+
+def _proven_and_measured(cell: Cell, now: Before, room: Room) -> Cell:
     there, log = remote.repository(now.place, room.site), room.log(cell.tag)
     here = engine.Here(cell.reference, room.site, room.site_file, lambda line: _log(room, cell.tag, line))
     code = here.proven()

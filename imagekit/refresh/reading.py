@@ -16,6 +16,7 @@ from imagekit.compat.facts import Facts
 from imagekit.compat.rows import FROM_INDEX, Release, Variant
 from imagekit.errors import ImpossibleWish, Surroundings
 from imagekit.index_page import Listed
+from imagekit.index_session import session
 from imagekit.lock import uv
 from imagekit.refresh import listing, metadata
 from imagekit.refresh.listing import Build
@@ -35,7 +36,7 @@ class Reader:
 
     site: Site
     facts: Facts
-    session: requests.Session = field(default_factory=index.session)
+    session: requests.Session = field(default_factory=session)
     builds: int = 0
     """How many builds of torch were listed."""
     _pages: dict[tuple[str, str, str], list[Listed]] = field(default_factory=dict)

@@ -82,6 +82,7 @@ def test_noise_is_no_step() -> None:
     ("Hash mismatch for `six==1.17.0`", "serves other bytes"),
     ("Because six==1.17.0 has no wheels with a matching Python ABI tag", "no longer on the index"),
     ("Temporary failure resolving 'deb.example'", "check proxies and DNS"),
+    ("Temporary failure in name resolution; ERROR: No matching distribution found for uv==0.13.9", "proxies and DNS"),
     ("error sending request for url: Connection refused", "the network"),
     ("E: Unable to locate package libfoo9", "`apt:` does not exist in this base"),
     ("pull access denied, repository does not exist or may require authorization", "imagekit base bootstrap"),

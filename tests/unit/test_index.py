@@ -7,9 +7,7 @@ import contextlib
 import shutil
 import socket
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ import samples
 import standins
 from samples import folder_server, server, sha256
 
-from imagekit import cli, index
+from imagekit import cli, index, index_session
 from imagekit import site as sites
 from imagekit.errors import Error, Surroundings
 
@@ -29,6 +27,11 @@ def download(url: str, package: str, file: str, ca: str) -> bytes:
     """As from a site whose default index is `url`."""
     the_site = sites.load(None, {"UV_DEFAULT_INDEX": url, **({"SSL_CERT_FILE": ca} if ca else {})})
     return index.get(the_site, "pypi", index.find(the_site, "pypi", "", package, file))
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_session, "PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -265,27 +268,11 @@ def test_a_login_does_not_follow_a_redirect_to_another_host(
     assert sent and set(sent) == {""}
 
 
-class _Silent(BaseHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def listening(handler: type[BaseHTTPRequestHandler], host: str) -> Iterator[str]:
-    httpd = ThreadingHTTPServer((host, 0), handler)
-    threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
-        yield f"http://{host}:{httpd.server_port}"
-    finally:
-        httpd.shutdown()
-        httpd.server_close()
-
-
 def redirecting(to: str, login: str) -> contextlib.AbstractContextManager[str]:
     """An index that asks for a login and then sends everybody to another host."""
     wanted = f"Basic {base64.b64encode(login.encode()).decode()}"
 
-    class Handler(_Silent):
+    class Handler(samples.Silent):
         def do_GET(self) -> None:
             allowed = self.headers.get("Authorization") == wanted
             self.send_response(302 if allowed else 401)
@@ -295,13 +282,13 @@ def redirecting(to: str, login: str) -> contextlib.AbstractContextManager[str]:
 
         do_HEAD = do_GET
 
-    return listening(Handler, "127.0.0.1")
+    return samples.listening(Handler, "127.0.0.1")
 
 
 def elsewhere(answer: Callable[[str], samples.Answer], sent: list[str]) -> contextlib.AbstractContextManager[str]:
     """Another host, which notes the login that each request brings."""
 
-    class Handler(_Silent):
+    class Handler(samples.Silent):
         def do_GET(self) -> None:
             sent.append(self.headers.get("Authorization", ""))
             code, body = answer(self.path)
@@ -314,4 +301,4 @@ def elsewhere(answer: Callable[[str], samples.Answer], sent: list[str]) -> conte
 
         do_HEAD = do_GET
 
-    return listening(Handler, "127.0.0.2")
+    return samples.listening(Handler, "127.0.0.2")

@@ -26,7 +26,7 @@ from imagekit.cells import document, judged
 from imagekit.cells.document import Cell
 from imagekit.cells.judged import Judged
 from imagekit.errors import Surroundings
-from imagekit.nightly import decide, night, verdict, work
+from imagekit.nightly import decide, engine, night, verdict, work
 from imagekit.nightly.before import before
 from imagekit.nightly.decide import Decision
 from imagekit.nightly.reasons import Reason
@@ -276,6 +276,35 @@ def test_what_an_engine_said_is_not_forgotten(world: World) -> None:
     other = before(f"pytorch:{TAGS[1]}", the_site(None))
     cell = work._promoted(Row(tag=f"pytorch:{TAGS[1]}", state="good", reference=other.reference), other, room)
     assert cell.promoted == {"prod": "held: no engine has proven it"}
+
+
+def test_figures_are_of_a_machine_that_builds_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One image after the other, when the last of them is built; and then they are promoted."""
+    order = list[str]()
+
+    class Here:
+        def __init__(self, reference: str, *_: object) -> None:
+            self.digest = reference.rpartition("@")[2]
+
+        def proven(self) -> int:
+            order.append("proven")
+            return 0
+
+        def measured(self, *_: object) -> Verdict:
+            order.append("measured")
+            return Verdict(measured=True, figures={"a": 1.0})
+
+    monkeypatch.setattr(engine, "Here", Here)
+    settings = "nightly: {promote: [prod], engine: true, bench: {quick: true}}"
+    (world.folder / "pipeline.yaml").write_text(f"matrix: {{profile: [a]}}\n{settings}\n")
+    said = night.run(
+        night.Call(Path("pipeline.yaml")), the_site(None),
+        lambda what, text: order.append(what) if what in ("build", "measure", "built") else None,
+    )  # fmt: skip
+    one = ["measure", "proven", "measured", "built"]
+    assert order == ["build", "build", *one, *one]
+    assert [cell.promoted for cell in said.cells] == [{"prod": "moved"}] * 2
+    assert [cell.figures for cell in said.cells] == [{"a": 1.0}] * 2
 
 
 def test_what_goes_wrong_later_is_said_at_once(world: World, run: Callable[..., tuple[int, str, str]]) -> None:
