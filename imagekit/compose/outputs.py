@@ -139,7 +139,10 @@ def _push(
     image: Image, target: Reference, sending: Sending, names: Names, beside: Beside,
     say: Callable[[str, str], None],
 ) -> str:  # fmt: skip
-    """Under the tag of the reference, else under its own names by the rules of `publish`; the digest it is there by."""
+    """Under the tag of the reference, else, where it is proven, under its own names by the rules of `publish`.
+
+    The digest that it is there by.
+    """
     done = push.push(image, sending, [], progress=lambda sent, of: say("~", f"push {sent * 100 // max(of, 1)}%"))
     known = done.there + done.mounted
     told = f"{amounts.size(done.bytes)} sent" + (f", {known} blobs there" if known else "")
@@ -155,8 +158,12 @@ def _push(
             raise Surroundings(f"the tag {target.place}:{target.tag} is another image", hint="somebody else moved it?")
         say("", f"{target.place}:{target.tag}")
         return image.digest
-    if bad := failing([kept.report for kept in proofs]):
-        say("", f"it gets no name: {bad[0]}")
+    if not evidence.good(proofs):
+        bad = failing([kept.report for kept in proofs])
+        say(
+            "",
+            f"it gets no name: {bad[0] if bad else 'it is not proven; registry:HOST/REPOSITORY:TAG names it as it is'}",
+        )
         return image.digest
     settled = publish.settle(sending.target, image.digest, names, datetime.now(timezone.utc))
     publish.say(target, settled.outcomes, say)

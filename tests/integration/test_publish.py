@@ -77,7 +77,7 @@ def test_what_cannot_be_published_is_said(here: Room, host: str) -> None:
 def test_old_ones_go_and_what_is_used_stays(here: Room, host: str, tmp_path: Path) -> None:
     """docker-registry lists names of images that are gone."""
     path, name = here.profile("packages: [toolz]\n")
-    call = ("build", path, "--engine", "compose", "--no-test", "--output", f"registry:{host}/ml/pytorch")
+    call = ("build", path, "--engine", "compose", "--output", f"registry:{host}/ml/pytorch")
     first = here.good(*call).stdout.strip()
     here.profile('packages: [toolz]\nenv: {NOTE: "two"}\n', name)
     second = here.good(*call).stdout.strip()

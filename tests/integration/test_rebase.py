@@ -106,8 +106,11 @@ def test_in_a_registry_the_system_alone_is_sent(made: Made, tmp_path: Path) -> N
         name = reference.parse(f"{host}/ml/pytorch:{TAG}")
         push(made.old, Sending(connect.to(name)), [TAG])
         before = large(tmp_path / "registry")
-        done = made.room.good("rebase", f"registry:{name}", "--no-test")
-        assert done.stdout.strip() == f"{host}/ml/pytorch@{made.digest}"
+        bare = made.room.good("rebase", f"registry:{name}", "--no-test")
+        assert "it gets no name: it is not proven" in bare.stderr
+        assert connect.to(name).digest_of(TAG) == made.old.digest
+        done = made.room.good("rebase", f"registry:{name}", "--no-test", "--output", f"registry:{name}")
+        assert done.stdout.strip() == bare.stdout.strip() == f"{host}/ml/pytorch@{made.digest}"
         assert connect.to(name).digest_of(TAG) == made.digest
         longer = made.room.good("rebase", f"registry:{name}", "--no-test", "--output", f"registry:{host}/ml/pytorch2")
         assert longer.stdout.strip() == f"{host}/ml/pytorch2@{made.digest}"

@@ -140,6 +140,21 @@ def test_a_name_that_the_registry_holds(there: Registry, tmp_path: Path, status:
     assert target(there).digest_of("2.4.1-cuda12.1") == first.digest
 
 
+def test_a_reply_that_is_lost_where_names_are_held(there: Registry, tmp_path: Path) -> None:
+    """Written again, its registry refuses it: it is there already, and everything goes on."""
+    first, asked = image(tmp_path, "one"), list[str]()
+
+    def lost(request: Asked) -> Fault | None:
+        if request.method != "PUT" or "/manifests/2.4.1" not in request.path:
+            return None
+        asked.append(request.path)
+        return Fault("status", 412) if asked.count(request.path) > 1 else Fault("after")
+
+    there.fault = lost
+    assert states(settled(there, first)) == ["new", "new", "new"]
+    assert len(asked) == 6 and set(tags(there).values()) == {first.digest}
+
+
 def test_a_registry_that_refuses_all_is_an_error(there: Registry, tmp_path: Path) -> None:
     there.fault = lambda asked: Fault("status", 403) if asked.method == "PUT" and asked.path.endswith(PROFILE) else None
     with pytest.raises(Surroundings, match="403"):
