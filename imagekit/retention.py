@@ -66,10 +66,15 @@ def remove(there: Repository, one: Old) -> None:
             there.delete(digest)
     except Refused as error:
         if error.status in (405, 501):
-            raise Surroundings(
-                f"{there.wire.host} removes nothing", hint="storage.delete.enabled of docker-registry, or its own rules"
-            ) from None
+            raise _nothing(there) from None
         raise
+    if there.digest_of(one.digest):  # ECR answers 404 and leaves it (fluxcd/pkg#328)
+        raise _nothing(there)
+
+
+def _nothing(there: Repository) -> Surroundings:
+    hint = "storage.delete.enabled of docker-registry; ECR and GHCR have rules and an API of their own"
+    return Surroundings(f"{there.wire.host} removes nothing", hint=hint)
 
 
 def places(name: str, site: Site) -> tuple[Reference, list[Reference]]:

@@ -2,7 +2,7 @@
 specifications 1.1, `subject` and referrers).
 
 A registry that knows referrers lists them by itself. In one that does not (Debian's docker-registry 2.8, Harbor before
-2.8, ECR), the tag `sha256-<digest of the image>` is an index of them, which whoever adds one writes anew.
+2.8, GHCR), the tag `sha256-<digest of the image>` is an index of them, which whoever adds one writes anew.
 """
 
 from __future__ import annotations
