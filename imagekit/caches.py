@@ -6,6 +6,7 @@ Everything here can be made or fetched again. Locks, records and evidence are no
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -69,17 +70,20 @@ def prune(limit: int) -> int:
     if not cache().is_dir():  # nothing is made to find that there is nothing
         return 0
     shelf = kept()
-    entries = sorted((e for kind in ("wheels", "layers", "roots") for e in _entries(kind)), key=lambda e: e.used)
-    left, removed, layers = sum(entry.size for entry in entries), 0, []
-    with contextlib.ExitStack() as stack:
-        free = stack.enter_context(shelf.alone())
+    removed, layers = 0, []
+    with shelf.alone() as free:
+        # listed only now: who was alone before may have removed what was there
+        found = (entry for kind in ("wheels", "layers", "roots") for entry in _entries(kind)) if free else ()
+        entries = sorted(found, key=lambda entry: entry.used)
+        left = sum(entry.size for entry in entries)
         for entry in entries:
-            if not free or (entry.used and left - removed <= limit):
+            if entry.used and left - removed <= limit:
                 break
             if entry.kind == "wheels":
                 shutil.rmtree(entry.path.parent, ignore_errors=True)
             elif entry.kind == "roots":
-                shutil.rmtree(entry.path, ignore_errors=True)
+                if not shelf.drop(entry.path):
+                    continue
                 _note(entry.path).unlink(missing_ok=True)
             else:
                 layers.append(entry.path.name)
@@ -93,31 +97,40 @@ def verify() -> list[str]:
     """Read every wheel and layer; those that are damaged are removed and named."""
     bad = [f"layer {digest}" for digest in kept().verify()]
     for entry in _entries("wheels"):
-        if sha256(entry.path) != entry.path.parent.name:
-            shutil.rmtree(entry.path.parent, ignore_errors=True)
-            bad.append(f"wheel {entry.path.name}")
+        with contextlib.suppress(FileNotFoundError):  # another imagekit removed it just now
+            if sha256(entry.path) != entry.path.parent.name:
+                shutil.rmtree(entry.path.parent, ignore_errors=True)
+                bad.append(f"wheel {entry.path.name}")
     return bad
 
 
 def _entries(kind: str) -> Iterator[Entry]:
+    """What is removed while this looks is left out: others prune, and fetch."""
+    used = kept().used() if kind == "layers" else {}
+    for path in _paths(kind):
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            size = _noted(path) if kind == "roots" else _size(path) if path.is_dir() else status.st_size
+            yield Entry(kind, path, size, used.get(path.name, 0.0) if kind == "layers" else status.st_mtime)
+
+
+def _paths(kind: str) -> list[Path]:
     top = cache()
     if kind == "layers":
-        used = kept().used()
-        for blob in (top / "layers/blobs").glob("*"):
-            yield Entry(kind, blob, blob.stat().st_size, used.get(blob.name, 0.0))
-    elif kind == "roots":
-        for root in (top / "layers/roots").glob("*"):
-            if root.is_dir():
-                yield Entry(kind, root, _noted(root), root.stat().st_mtime)
-    else:
-        pattern = {"wheels": "*/*/*", "logs": "*.log"}.get(kind)
-        if pattern:
-            for path in (top / kind).glob(pattern):
-                if kind == "wheels" and not path.name.endswith((".whl", ".gz", ".zip", ".bz2", ".xz")):
-                    continue  # it is being fetched just now
-                yield Entry(kind, path, path.stat().st_size, path.stat().st_mtime)
-        elif (top / kind).is_dir():
-            yield Entry(kind, top / kind, _size(top / kind), (top / kind).stat().st_mtime)
+        return list((top / "layers/blobs").glob("*"))
+    if kind == "roots":
+        return [path for path in (top / "layers/roots").glob("*") if path.is_dir()]
+    if kind == "logs":
+        return list((top / kind).glob("*.log"))
+    if kind == "wheels":  # without one of these endings it is being fetched just now
+        return [path for path in _below(top / kind) if path.name.endswith((".whl", ".gz", ".zip", ".bz2", ".xz"))]
+    return [top / kind] if (top / kind).is_dir() else []
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All that is in a folder and its folders; `glob` fails at one that is removed meanwhile."""
+    for place, folders, names in os.walk(folder):
+        yield from (Path(place, name) for name in (*folders, *names))
 
 
 def _noted(root: Path) -> int:
@@ -127,7 +140,9 @@ def _noted(root: Path) -> int:
         return int(note.read_text(encoding="ascii"))
     except (OSError, ValueError):
         size = _size(root)
-        write(note, str(size).encode())
+        if root.is_dir():  # else it was removed while it was counted
+            with contextlib.suppress(OSError):  # whoever prunes may have no room for it
+                write(note, str(size).encode())
         return size
 
 
@@ -138,7 +153,7 @@ def _note(root: Path) -> Path:
 def _size(folder: Path) -> int:
     """Bytes of the files in a folder; a file with several names once."""
     seen: dict[int, int] = {}
-    for path in folder.rglob("*"):
+    for path in _below(folder):
         with contextlib.suppress(OSError):
             status = path.lstat()
             seen[status.st_ino] = status.st_size

@@ -100,7 +100,16 @@ class _Gathering:
 
     def from_source(self, package: Package, around: System) -> Wheel:
         built_in = self._context, self._lock, package, around
-        path, digest = source.wheel(*built_in, self._store, self._say, self._fetched)
+        beside = [row for row in self._lock.beside(package.name) if row.kind == "wheel"]
+        given = {self._store.path(row.file, row.sha256): row.sha256 for row in beside}
+
+        def fetched(folder: str) -> dict[str, Path]:
+            found = self._fetched(folder)
+            given.update({path: path.parent.name for path in found.values()})
+            return found
+
+        with wheels.unharmed(given):
+            path, digest = source.wheel(*built_in, self._store, self._say, fetched)
         return self._wheel(package, digest, path)
 
     def _wheel(self, package: Package, digest: str, path: Path) -> Wheel:

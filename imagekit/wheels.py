@@ -6,15 +6,16 @@ its place and renamed, so a killed download leaves nothing that a later build co
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from imagekit import scratch
-from imagekit.errors import Surroundings
+from imagekit import files, scratch
+from imagekit.errors import BuildFailed, Surroundings
 
 
 class Store:
@@ -57,6 +58,35 @@ class Store:
     def find(self, sha256: str) -> Path | None:
         """The file of that hash, whatever it is called."""
         return next(iter(sorted((self.folder / sha256[:2] / sha256).glob("*.[wtz]*"))), None)
+
+
+@contextlib.contextmanager
+def unharmed(wheels: Mapping[Path, str]) -> Iterator[None]:
+    """What refuses some files of the store is believed only where they are what was locked. `wheels`: path -> sha256.
+
+    Raises Surroundings in place of BuildFailed where some were damaged since; they are removed, so that the next build
+    gets them again.
+    """
+    try:
+        yield
+    except BuildFailed:
+        damaged = [path for path, sha256 in wheels.items() if not _whole(path, sha256)]
+        if not damaged:
+            raise
+        for path in damaged:
+            path.unlink(missing_ok=True)
+        raise Surroundings(
+            f"damaged in the wheel store: {', '.join(sorted(path.name for path in damaged))}",
+            details=[f"no longer sha256:{wheels[path]}" for path in sorted(damaged)],
+            hint="removed: build again, and they are got again; is the disk failing?",
+        ) from None
+
+
+def _whole(path: Path, sha256: str) -> bool:
+    try:
+        return files.sha256(path) == sha256
+    except FileNotFoundError:  # another thread has met it before
+        return False
 
 
 def _verify(file: str, sha256: str, content: IO[bytes]) -> None:

@@ -13,8 +13,18 @@ def command(context: click.Context, as_json: bool) -> None:
 
     All of it can be fetched or made again. Locks, records and evidence are elsewhere.
     """
-    if context.invoked_subcommand:
-        return
+    if not context.invoked_subcommand:
+        _show(as_json)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def listed(as_json: bool) -> None:
+    """What there is of each kind, and how large it is. `imagekit cache` alone does the same."""
+    _show(as_json)
+
+
+def _show(as_json: bool) -> None:
     from imagekit import amounts, caches, scratch
 
     rows = caches.kinds()

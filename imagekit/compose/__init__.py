@@ -32,12 +32,14 @@ from imagekit.oci.stack import Sized
 from imagekit.plan import GROUPS
 from imagekit.render import Context
 from imagekit.site import Site
+from imagekit.wheels import unharmed
 
 BIG = 3_000_000
 """Bytes of a wheel from which its bytecode has a layer of its own."""
 
 COMPANIONS = 8
-"""Layers that the bytecode of the others shares: what changes has an eighth of it compiled and sent again."""
+"""Layers that the bytecode of the others shares: what changes has an eighth of it compiled and sent again. Fewer on a
+base of many layers."""
 
 MEMO = "decided"
 """Folder of the layer cache: what was read from wheels before; for those that were compared, the files that lost."""
@@ -80,18 +82,20 @@ def compose(
 ) -> Image:  # fmt: skip
     """`site`: for what the steps of overlays fetch; `made`: is told of each layer of packages when it is there.
 
-    Raises BuildFailed for wheels that cannot be installed together, Surroundings where something is missing here.
+    Raises BuildFailed for wheels that cannot be installed together, Surroundings where something is missing here,
+    ImpossibleWish for a base of too many layers.
     """
     lock = context.plan.lock
     files = _Files(wheels, lock.resolution.python, lock.resolution.wins, shelf)
     compiler = Compiler(base, lock.resolution.python, shelf)
-    ordered = slots(wheels, max(stack.MOST - len(base.layers) - 2, stack.SHARED + COMPANIONS + 1), context.pyc)
+    ordered = slots(wheels, stack.above(len(base.layers)), context.pyc)
     largest_first = sorted(ordered, key=lambda slot: (slot.bytecode, -sum(wheel.size for wheel in slot.wheels)))
     for below in base.layers:
         made(below)
 
     def one_of(slot: Slot) -> Stacked | None:
-        layer, path = _made(slot, files, compiler, shelf)
+        with unharmed({wheel.path: wheel.sha256 for wheel in slot.wheels}):
+            layer, path = _made(slot, files, compiler, shelf)
         if not layer.files:
             return None
         found = Stacked(layer, path, slot.told)
@@ -120,25 +124,27 @@ def ahead(wheel: Wheel, python: str, shelf: Kept, made: Callable[[Stacked], None
     Nearly none does; where one does, `compose` makes another. Raises BuildFailed, Surroundings.
     """
     key = _key("wheels", [_made_of(wheel, python, [])])
-    found = shelf.take(key, lambda out: layer.write(out, layer.entries(installed.files(wheel.path, python))))
+    with unharmed({wheel.path: wheel.sha256}):
+        found = shelf.take(key, lambda out: layer.write(out, layer.entries(installed.files(wheel.path, python))))
     made(Stacked(*found, Slot((wheel,), False).told))
 
 
 def slots(wheels: Sequence[Wheel], most: int, pyc: bool = True) -> list[Slot]:
     """The layers between the system and the image's own files, the lowest first: what changes least is below.
 
-    `most`: how many there may be; `pyc`: layers of bytecode too.
+    `most`: how many there may be, stack.LEAST or more; `pyc`: layers of bytecode too.
     """
     by_name = {wheel.name: wheel for wheel in wheels}
     # where many are big, the bar is higher: bytecode takes a quarter of the layers at most
     least = next(bar for bar in (BIG, 10 * BIG, 100 * BIG, 1 << 62) if sum(w.size >= bar for w in wheels) <= most // 4)
+    companions = stack.halved(COMPANIONS, most // 4)
     shares: dict[tuple[int, str], list[Wheel]] = {}
     # nothing of the group cuda is compiled, so that it fits every Python
     for wheel in sorted((w for w in wheels if pyc and w.group != "cuda"), key=lambda wheel: wheel.name):
         if wheel.size >= least:
             shares[_rank(wheel), wheel.name] = [wheel]
         else:
-            shares.setdefault((len(GROUPS), f"~{stack.share(wheel.name, COMPANIONS)}"), []).append(wheel)
+            shares.setdefault((len(GROUPS), f"~{stack.share(wheel.name, companions)}"), []).append(wheel)
     sized = [Sized(wheel.name, _rank(wheel), wheel.size) for wheel in wheels]
     found = [(_order(names, by_name), Slot(tuple(by_name[name] for name in names), False))
              for names in stack.stacked(sized, most - len(shares))]  # fmt: skip
@@ -186,7 +192,8 @@ class _Files:
     def _all(self, wheel: Wheel) -> tuple[File, ...]:
         with self._lock:
             if wheel.name not in self._read:
-                self._read[wheel.name] = installed.files(wheel.path, self._python)
+                with unharmed({wheel.path: wheel.sha256}):
+                    self._read[wheel.name] = installed.files(wheel.path, self._python)
             return self._read[wheel.name]
 
     def _paths(self, wheel: Wheel, shelf: Kept) -> list[str]:

@@ -26,7 +26,7 @@ from imagekit.contract import File
 from imagekit.errors import Surroundings
 from imagekit.files import sha256, write
 from imagekit.lock.model import Lock
-from imagekit.oci import gzip_member
+from imagekit.oci import gzip_member, stack
 from imagekit.oci.archive import PIECE
 from imagekit.oci.image import Stacked
 from imagekit.oci.kept import Kept, Made
@@ -74,7 +74,7 @@ def make(
 
     `more`: packages besides those of the image.
 
-    Raises Surroundings where it cannot be made here, BuildFailed.
+    Raises Surroundings where it cannot be made here, BuildFailed, ImpossibleWish for a base of too many layers.
     """
     r = lock.resolution
     own = tuple(sorted({*system_packages(lock), *more}))
@@ -87,6 +87,7 @@ def make(
         below = bases.Below(base.layers, {}, {contract.BASE: r.base.name})
     else:
         below = bases.of_image(r.base, site, shelf, say)
+        stack.above(len(below.layers) + 1)  # refused before gigabytes of wheels are fetched in vain
     script = staged.system_script(lock, own, site)
     wanted_key = staged.system_key(below.layers, script, files)
     note = shelf.folder / "systems" / f"{wanted_key}.json"
@@ -175,7 +176,7 @@ def trim(shelf: Kept) -> None:
     for place in (*shelf.folder.glob("roots/*"), *shelf.folder.glob("systems/*.json")):
         with contextlib.suppress(FileNotFoundError):  # another build is at it
             if time.time() - place.stat().st_mtime > UNUSED:
-                shutil.rmtree(place) if place.is_dir() else place.unlink()
+                shelf.drop(place) if place.is_dir() else place.unlink()
 
 
 def unpacked(system: System, shelf: Kept) -> Path:

@@ -114,8 +114,9 @@ class Kept:
         """Digest -> when a layer was used last, seconds since the epoch; only of those that a key stands for."""
         found: dict[str, float] = {}
         for path in self._keys.glob("*.json"):
-            name = _digest(path)
-            found[name] = max(found.get(name, 0.0), path.stat().st_mtime)
+            with contextlib.suppress(FileNotFoundError):  # another imagekit removed it just now
+                name, when = _digest(path), path.stat().st_mtime
+                found[name] = max(found.get(name, 0.0), when)
         return found
 
     def forget(self, *digests: str) -> None:
@@ -130,10 +131,21 @@ class Kept:
         """Read every layer; the digests of those that are damaged, which are removed."""
         bad = []
         for blob in sorted(self._blobs.glob("*")):
-            if sha256(blob) != blob.name:
-                blob.unlink()
-                bad.append(blob.name)
+            with contextlib.suppress(FileNotFoundError):  # as above
+                if sha256(blob) != blob.name:
+                    blob.unlink()
+                    bad.append(blob.name)
         return bad
+
+    def drop(self, folder: Path) -> bool:
+        """Remove a folder that is kept beside the layers; whether that was done here.
+
+        Under its name it is whole or not there: what a killed imagekit leaves of it is in a temporary folder.
+        """
+        with contextlib.suppress(OSError), scratch.folder("dropped") as place:
+            folder.rename(place / "folder")
+            return True
+        return False
 
 
 class _Stoppable:

@@ -19,6 +19,7 @@ from imagekit.errors import Surroundings, UsageError
 from imagekit.oci import tar
 from imagekit.oci.folder import NAME
 from imagekit.oci.image import INDEX, MANIFEST, Image, descriptor
+from imagekit.oci.layer import Layer
 
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 PIECE = 2**20
@@ -26,6 +27,8 @@ PIECE = 2**20
 
 def write(image: Image, folder: Path, names: Sequence[str]) -> None:
     """An OCI layout; images that are in it already stay, a name that is given anew moves. All or nothing is seen.
+
+    A blob that is there is kept where it is what its digest says, and replaced where it is not.
 
     `names`: tags (`2.4.1-cuda12.1`); an image without one has its digest only.
     """
@@ -48,7 +51,7 @@ def _write(image: Image, folder: Path, names: Sequence[str]) -> None:
         files.write(folder / "oci-layout", _VERSION)  # first: what a killed imagekit leaves can be gone on with
         blobs.mkdir(parents=True, exist_ok=True)
         for one in image.layers:
-            _link(one.path, blobs / one.layer.digest)
+            _link(one.path, blobs / one.layer.digest, one.layer)
         for name, content in small.items():
             files.write(blobs / name, content)
         files.write(index, _index(image, names, _entries(index)))  # what makes it an image
@@ -150,16 +153,22 @@ def _entries(path: Path) -> list[dict[str, object]]:
         raise UsageError(f"{path} is damaged", hint="name a new folder") from None
 
 
-def _link(source: Path, target: Path) -> None:
-    """The same file where that is possible: it is never written to again."""
-    if target.exists():
+def _link(source: Path, target: Path, layer: Layer) -> None:
+    """The same file where that is possible: it is never written to again. What is there and damaged is replaced."""
+    if target.exists() and (target.samefile(source) or _is(target, layer)):
         return
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)  # of a killed imagekit that had the same process id
     try:
-        os.link(source, target)
-    except OSError:
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
         try:
+            os.link(source, beside)
+        except OSError:
             shutil.copyfile(source, beside)
-            os.replace(beside, target)
-        finally:
-            beside.unlink(missing_ok=True)
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _is(blob: Path, layer: Layer) -> bool:
+    """To read it is cheaper than a wrong image."""
+    return blob.stat().st_size == layer.size and files.sha256(blob) == layer.digest

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from samples import sha256
 
 from imagekit import caches
 from imagekit.cli import imagekit
+from imagekit.compose import system
 from imagekit.errors import UsageError
 from imagekit.oci.kept import kept
 from imagekit.oci.layer import Layer
@@ -76,6 +81,60 @@ def test_the_size_of_a_root_is_counted_once(place: Path) -> None:
     assert caches.prune(0) == 50 and not root.exists() and caches.kinds() == []
 
 
+def test_whoever_is_killed_leaves_no_part_of_a_root(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is removed file by file has another name by then: under its own it would be taken for whole."""
+    pruned, trimmed = (place / "layers/roots" / name for name in ("pruned", "trimmed"))
+    for root in (pruned, trimmed):
+        (root / "usr").mkdir(parents=True)
+    os.utime(trimmed, (1, 1))
+    seen: list[bool] = []
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: seen.append(pruned.exists() or trimmed.exists()))
+    caches.prune(0)
+    assert seen == [True, False], "one after the other"
+    trimmed.mkdir()
+    os.utime(trimmed, (1, 1))
+    system.trim(kept())
+    assert seen[2:] == [False] and not trimmed.exists()
+
+
+def test_what_others_remove_meanwhile_counts_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two builds prune at once: the other one is quicker, whatever this one has just seen."""
+    stays = wheel(b"c" * 100, 2)
+    gone = wheel(b"a" * 10, 1), layer(b"b" * 10, 1), kept().folder / "keys" / f"{sha256('b' * 10)}.json"
+    root = place / "layers/roots/abc"
+    root.mkdir(parents=True)
+    before = Path.stat
+
+    def stat(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path in gone:
+            path.unlink(missing_ok=True)
+        return before(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert [(row.name, row.count, row.size) for row in caches.kinds()] == [("wheels", 1, 100), ("roots", 1, 0)]
+    assert kept().used() == {} and caches.prune(100) == 0 and stays.exists()
+
+
+def test_what_others_remove_is_not_damaged(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = wheel(b"a" * 10, 1), layer(b"b" * 10, 1)
+    before = Path.open
+
+    def opened(path: Path, *arguments: Any, **more: Any) -> Any:
+        if path in gone:
+            path.unlink()
+        return before(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", opened)
+    assert caches.verify() == [] and not any(path.exists() for path in gone)
+
+
+def test_a_root_that_is_gone_has_no_size(place: Path) -> None:
+    """Nothing is noted of it: it would be the size of the one that comes."""
+    root = place / "layers/roots/abc"
+    root.parent.mkdir(parents=True)
+    assert caches._noted(root) == 0 and list(root.parent.iterdir()) == []
+
+
 def test_the_limit_is_that_of_the_site(place: Path, tmp_path: Path) -> None:
     wheel(b"w" * 2000, 1)
     (tmp_path / "site.toml").write_text("[build]\ncache_gb = 0\n")
@@ -101,6 +160,10 @@ def test_the_list(place: Path) -> None:
     assert rows == {"wheels": (1, 2000), "layers": (1, 3000), "logs": (1, 10)}
     said = CliRunner().invoke(imagekit, ["cache"]).output
     assert "wheels       2 kB       1  files of packages" in said and "\nengine" not in said
+    assert CliRunner().invoke(imagekit, ["cache", "list"]).output == said
+    as_json = CliRunner().invoke(imagekit, ["cache", "list", "--json"]).output
+    assert as_json == CliRunner().invoke(imagekit, ["cache", "--json"]).output
+    assert json.loads(as_json)["wheels"] == {"count": 1, "bytes": 2000}
 
 
 @pytest.mark.parametrize(("text", "count"), [("20GB", 20 * 10**9), ("1.5 MB", 1_500_000), ("0", 0), ("7k", 7000)])

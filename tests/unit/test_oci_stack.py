@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wheels_made import wheel
 
-from imagekit.errors import BuildFailed
+from imagekit import compose
+from imagekit.compose import Wheel
+from imagekit.errors import BuildFailed, ImpossibleWish
 from imagekit.oci import installed, overlaps, stack
 from imagekit.oci.installed import File
 from imagekit.oci.stack import Sized
+from imagekit.plan import GROUPS
 
 SITE = "opt/venv/lib/python/site-packages"
 WHEELS = st.lists(
@@ -22,7 +25,7 @@ WHEELS = st.lists(
 )  # fmt: skip
 
 
-@given(WHEELS, st.integers(17, 100))
+@given(WHEELS, st.integers(1, 100))
 def test_every_wheel_is_in_one_layer_and_there_are_not_too_many(wheels: list[Sized], room: int) -> None:
     layers = stack.stacked(wheels, room)
     assert sorted(name for names in layers for name in names) == sorted(wheel.name for wheel in wheels)
@@ -44,7 +47,36 @@ def test_what_changes_often_is_above() -> None:
 
 def test_too_few_layers() -> None:
     with pytest.raises(ValueError, match="too few"):
-        stack.stacked([Sized(str(number), 0, 1) for number in range(30)], 16)
+        stack.stacked([Sized(str(number), 0, 1) for number in range(30)], 0)
+
+
+@pytest.mark.parametrize(("many", "most", "found"), [(16, 90, 16), (16, 16, 16), (16, 15, 8), (8, 3, 2), (8, 0, 1)])
+def test_who_shared_a_layer_still_does_where_there_are_fewer(many: int, most: int, found: int) -> None:
+    assert stack.halved(many, most) == found
+    assert all(stack.share(name, many) % found == stack.share(name, found) for name in "abcdefgh")
+
+
+def test_a_base_of_many_layers(tmp_path: Path) -> None:
+    """No image has more layers than there may be, and every wheel is in one of them."""
+    wheels = []
+    for number in range(130):
+        path = tmp_path / f"package-{number}"
+        with path.open("wb") as out:
+            out.truncate(int(10 ** (3 + number / 20)))
+        wheels.append(Wheel(path.name, "1", GROUPS[number % len(GROUPS)], str(number), path))
+    for base in range(stack.MOST - stack.OWN - stack.LEAST + 1):
+        for pyc in (True, False):
+            found = compose.slots(wheels, stack.above(base), pyc)
+            assert base + len(found) + stack.OWN <= stack.MOST
+            names = [wheel.name for slot in found if not slot.bytecode for wheel in slot.wheels]
+            assert sorted(names) == sorted(wheel.name for wheel in wheels)
+
+
+@pytest.mark.parametrize("layers", [97, 100, 125])
+def test_a_base_of_too_many_layers(layers: int) -> None:
+    with pytest.raises(ImpossibleWish, match=f"the base has {layers} layers") as error:
+        stack.above(layers)
+    assert "squash the base" in error.value.hint
 
 
 def files(folder: Path, name: str, **contents: str) -> tuple[File, ...]:
