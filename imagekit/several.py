@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from imagekit import amounts, scratch
+from imagekit.errors import Surroundings
 
 GRACE = 30
 """Seconds that interrupted builds get to end in order."""
@@ -46,6 +47,8 @@ class _Running:
     process: subprocess.Popen[str]
     threads: list[threading.Thread]
     stdout: list[str] = field(default_factory=list)
+    trouble: Exception | None = None
+    """The first that `say` raised."""
 
 
 def complaint(lines: Sequence[str]) -> list[str]:
@@ -70,7 +73,8 @@ def run(
     `begins` the name of each as it starts, `ended` each outcome as it comes, while others run on.
 
     A job starts when fewer than `at_once` run and the disk has room for it and for what the running ones need, or when
-    nothing runs: it then says itself that there is too little.
+    nothing runs: it then says itself that there is too little. What `say` raises stops all, once that job has ended;
+    an OSError of it is told as Surroundings.
     """
     waiting, running = list(jobs), list[_Running]()
     outcomes: dict[str, Outcome] = {}
@@ -110,15 +114,18 @@ def _start_some(
 def _start(job: Job, say: Callable[[str, str], None]) -> _Running:
     process = subprocess.Popen(
         [sys.executable, "-m", "imagekit", *job.arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=scratch.die_with_parent,
+        stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True, preexec_fn=scratch.die_with_parent,
     )  # fmt: skip
     entry = _Running(job, process, [])
     assert process.stdout is not None and process.stderr is not None
     stdout, stderr = process.stdout, process.stderr
 
     def read_lines() -> None:
-        for line in stderr:
-            say(job.name, line.rstrip("\n"))
+        for line in stderr:  # to its end, whatever `say` does: a full pipe that nobody reads holds a build for ever
+            try:
+                say(job.name, line.rstrip("\n"))
+            except Exception as error:
+                entry.trouble = entry.trouble or error
 
     entry.threads += [
         threading.Thread(target=lambda: entry.stdout.append(stdout.read()), daemon=True),
@@ -132,6 +139,13 @@ def _start(job: Job, say: Callable[[str, str], None]) -> _Running:
 def _ended(entry: _Running) -> Outcome:
     for thread in entry.threads:
         thread.join()
+    if isinstance(entry.trouble, OSError):
+        raise Surroundings(
+            f"what {entry.job.name or 'a call'} says cannot be kept: {entry.trouble.strerror or entry.trouble}",
+            hint="is the disk full?",
+        ) from None
+    if entry.trouble:
+        raise entry.trouble
     return Outcome(entry.job.name, entry.process.returncode, "".join(entry.stdout))
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from imagekit import remote, several
+from imagekit import files, remote, several
 from imagekit.bench import measured
 from imagekit.cells.document import Bench
 from imagekit.engines.docker_api import Engine
 from imagekit.errors import NotProven, Surroundings
+from imagekit.nightly.state import kept
 from imagekit.nightly.verdict import Verdict
 from imagekit.oci import reference as references
 from imagekit.proof import attached
@@ -43,7 +43,7 @@ class Here:
         """`out`: the figures as a file.
 
         The first figures are the baseline, until somebody removes that file: one that went along would let an image get
-        slower bit by bit.
+        slower bit by bit. Raises Surroundings where they cannot be kept.
         """
         only = [part for name in settings.only for part in ("--only", name)]
         options = [*only, *(["--quick"] if settings.quick else []), "--max-regression", settings.max_regression]
@@ -53,8 +53,8 @@ class Here:
             return Verdict()
         run = measured.from_json(json.loads(out.read_text(encoding="utf-8")))
         if not against and not done.code:
-            baseline.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(out, baseline)
+            with kept("the baseline"):
+                files.write(baseline, out.read_bytes())
         figures = {name: metric.median for name, metric in run.metrics()}
         return Verdict(not (run.bad or run.problem), tuple(self._slower if done.code else ()), figures)
 

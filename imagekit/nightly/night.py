@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from imagekit import __version__, files, promote, retention, scratch
+from imagekit import __version__, files, own_files, promote, retention, scratch
 from imagekit.cells import document, expand, judged
 from imagekit.cells.document import Night as Settings
 from imagekit.cells.document import Pipeline
@@ -61,12 +62,13 @@ def run(call: Call, site: Site, say: Say) -> Night:
     cells = _cells(call, pipeline, site)
     _check(pipeline.nightly, cells, site, ask=not call.promote_only)
     with state.held(call.folder or state.usual(call.file), call.wait, say) as own:
-        where = hashlib.sha256(site.settings.registry.push.encode()).hexdigest()[:12]
+        where = hashlib.sha256(site.settings.model_dump_json().encode()).hexdigest()[:12]
+        inputs = {cell.tag: _inputs(cell) for cell in cells if cell.tag}
         asked = " ".join([files.sha256(call.file), where, *call.only, *(["promote"] if call.promote_only else [])])
         night = own.begin(asked, __version__, datetime.now(timezone.utc))
+        done = {cell.tag: cell for cell in night.cells if cell.inputs == inputs.get(cell.tag)}
         if night.cells:
-            say("resume", f"night {night.number}, of {night.started}: {len(night.cells)} of {len(cells)} were done")
-        done = {cell.tag: cell for cell in night.cells}
+            say("resume", f"night {night.number}, of {night.started}: {len(done)} of {len(cells)} were done")
         left = [cell for cell in cells if cell.tag not in done]
         decisions, unknown = (
             (decide.as_they_are(left, site), ())
@@ -78,7 +80,8 @@ def run(call: Call, site: Site, say: Say) -> Night:
         before = own.nights()
         decisions = [_measured_again(one, pipeline.nightly, own) for one in decisions]
         room = Room(
-            pipeline.nightly, site, call.site_file, own, night, say, before[::-1], ask=not call.promote_only
+            pipeline.nightly, site, call.site_file, own, night, say, before[::-1], ask=not call.promote_only,
+            inputs=inputs,
         )  # fmt: skip
         done |= {cell.tag: cell for cell in work(decisions, room, lambda: _free(site))}
         told = [done[cell.tag] if cell.tag else _impossible(cell, call.file) for cell in cells]
@@ -102,6 +105,21 @@ def _cells(call: Call, pipeline: Pipeline, site: Site) -> list[Judged]:
             f"{call.file.name} has no image {', '.join(unknown)}", details=names, hint="imagekit matrix shows them"
         )
     return [cell for cell in found if not call.only or cell.tag.rpartition(":")[2] in call.only]
+
+
+def _inputs(cell: Judged) -> str:
+    """Digest of what profile, overlays and wishes come to, and of their files; empty where those cannot be read."""
+    if cell.profile is None or cell.resolution is None:
+        return ""
+    # what is told to people makes no image; what an image below is by now is looked at whatever was done
+    base = cell.resolution.base.model_copy(update={"digest": "", "found": None})
+    made = cell.resolution.model_copy(update={"base": base}).model_dump(mode="json", exclude={"reasons", "notes"})
+    try:
+        own = own_files.of(cell.profile)
+    except Error:  # told when it is decided
+        return ""
+    rows = [[place, file.mode, hashlib.sha256(file.content).hexdigest()] for place, file in sorted(own.items())]
+    return hashlib.sha256(json.dumps([made, rows], sort_keys=True).encode()).hexdigest()
 
 
 def _measured_again(one: Decision, settings: Settings, own: State) -> Decision:

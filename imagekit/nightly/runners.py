@@ -66,14 +66,12 @@ def trouble(names: Sequence[str], site: Site) -> list[str]:
     return [*found, *(["kubectl is not installed"] if names and not cluster.available() else [])]
 
 
-def ask(waiting: Sequence[Waiting], site_file: str, begins: Callable[[str, str], None]) -> dict[str, dict[str, Word]]:
+def ask(
+    waiting: Sequence[Waiting], site: Site, site_file: str, begins: Callable[[str, str], None]
+) -> dict[str, dict[str, Word]]:
     """Tag -> runner -> its word. `begins` is told of each as it starts. Raises Interrupted."""
     names = {f"{one.cell.tag} on {name}": (one, name) for one in waiting for name in one.on}
-    site = ("--site", site_file) if site_file else ()
-    jobs = [
-        several.Job(job, ("test", f"registry:{one.there.reference}", "--on", name, "--json", *site))
-        for job, (one, name) in names.items()
-    ]
+    jobs = [several.Job(job, _call(one, name, site, site_file)) for job, (one, name) in names.items()]
     lines: dict[str, list[str]] = {job: [] for job in names}
     done = several.run(
         jobs, at_once=AT_ONCE, free_disk=lambda: None,
@@ -84,6 +82,13 @@ def ask(waiting: Sequence[Waiting], site_file: str, begins: Callable[[str, str],
         one, name = names[outcome.name]
         found[one.cell.tag][name] = _word(outcome, lines[outcome.name])
     return found
+
+
+def _call(one: Waiting, name: str, site: Site, site_file: str) -> tuple[str, ...]:
+    # where the node should have GPUs, a driver that is broken must not pass as checks that were left out
+    gpu = ("--require-gpu",) if site.settings.runners[name].gpus else ()
+    where = ("--site", site_file) if site_file else ()
+    return ("test", f"registry:{one.there.reference}", "--on", name, *gpu, "--json", *where)
 
 
 def _word(outcome: several.Outcome, lines: Sequence[str]) -> Word:

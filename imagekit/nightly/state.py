@@ -79,6 +79,8 @@ class Cell(BaseModel):
     """Where to -> there | went there | why not."""
     log: str = ""
     """Beside the page."""
+    inputs: str = ""
+    """Digest of what its profile, overlays and wishes came to when the night began."""
 
 
 class Night(BaseModel):
@@ -91,7 +93,7 @@ class Night(BaseModel):
     """ISO, UTC."""
     ended: str = ""
     pipeline: str = ""
-    """Digest of the file, and what of it was asked for."""
+    """Digests of the file and the site, and what of it was asked for."""
     version: str = ""
     """Of imagekit."""
     unknown: tuple[str, ...] = ()
@@ -148,30 +150,39 @@ class State:
             return left
         started = now.astimezone(timezone.utc).isoformat(timespec="seconds")
         night = Night(number=self.next_number(), started=started, pipeline=pipeline, version=version)
-        with _kept():
+        with kept():
             self.logs(night).mkdir(parents=True, exist_ok=True)
             write(self._journal, (night.model_dump_json() + "\n").encode())
         return night
 
     def note(self, cell: Cell) -> None:
         """Put a cell on record as done. It is on the disk when this returns."""
-        with _kept(), self._journal.open("ab") as file:
+        with kept(), self._journal.open("ab") as file:
             file.write((cell.model_dump_json() + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
 
     def end(self, night: Night) -> None:
-        with _kept():
-            write(self.folder / "nights" / f"{night.name}.json", (night.model_dump_json(indent=1) + "\n").encode())
+        with kept():
+            write(self._record(night), (night.model_dump_json(indent=1) + "\n").encode())
             self._journal.unlink(missing_ok=True)
 
     def show(self, page: str) -> None:
-        with _kept():
+        with kept():
             write(self.page, page.encode())
 
     @property
     def _journal(self) -> Path:
         return self.folder / "journal.jsonl"
+
+    def _record(self, night: Night) -> Path:
+        return self.folder / "nights" / f"{night.name}.json"
+
+    def _is_over(self, night: Night) -> bool:
+        """Whether its record is there and whole: then it was killed while it put its journal away."""
+        with contextlib.suppress(OSError, ValidationError, ValueError):
+            return Night.model_validate_json(self._record(night).read_text(encoding="utf-8")).name == night.name
+        return False
 
     def _left(self, pipeline: str, version: str, now: datetime) -> Night | None:
         """The night that a killed imagekit left. An old one, or of another pipeline or imagekit, is over as it is."""
@@ -179,6 +190,10 @@ class State:
             lines = self._journal.read_text(encoding="utf-8", errors="replace").splitlines()
             night = Night.model_validate_json(lines[0])
         except (OSError, IndexError, ValidationError, ValueError):
+            return None
+        if self._is_over(night):
+            with kept():
+                self._journal.unlink(missing_ok=True)
             return None
         cells: dict[str, Cell] = {}
         for line in lines[1:]:  # the last one may be half written, and any may be damaged
@@ -193,12 +208,13 @@ class State:
 
 
 @contextlib.contextmanager
-def _kept() -> Iterator[None]:
+def kept(what: str = "the record of the night") -> Iterator[None]:
+    """Around whatever is written. Raises Surroundings in place of OSError."""
     try:
         yield
     except OSError as error:
         raise Surroundings(
-            f"the record of the night cannot be kept: {error.strerror}", hint="what is done is in the registry"
+            f"{what} cannot be kept: {error.strerror}", hint="is the disk full? what is done is in the registry"
         ) from None
 
 

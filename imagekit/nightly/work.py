@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from imagekit.nightly.before import Before, before
 from imagekit.nightly.before import reports as reports_of
 from imagekit.nightly.decide import BUILD, NOTHING, Decision
 from imagekit.nightly.runners import Waiting, Word
-from imagekit.nightly.state import Cell, Night, State
+from imagekit.nightly.state import Cell, Night, State, kept
 from imagekit.nightly.verdict import Verdict
 from imagekit.proof import attached, evidence
 from imagekit.report import failing
@@ -51,6 +51,8 @@ class Room:
     """Nights before, the newest first."""
     ask: bool = True
     """Whether runners are asked for what they have not proven yet."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Tag -> digest of what its image is made from."""
 
     def log(self, tag: str) -> Path:
         return self.state.logs(self.night) / f"{tag.rpartition(':')[2]}.log"
@@ -64,6 +66,7 @@ def work(decisions: Sequence[Decision], room: Room, free_disk: Callable[[], int 
     built = list[tuple[Cell, Before]]()
 
     def finished(cell: Cell) -> None:
+        cell = cell.model_copy(update={"inputs": room.inputs.get(cell.tag, "")})
         done[cell.tag] = cell
         room.state.note(cell)
         _say(cell, room.say)
@@ -92,9 +95,11 @@ def work(decisions: Sequence[Decision], room: Room, free_disk: Callable[[], int 
         elif one.action == NOTHING:
             good(*_as_it_is(one, room))
     for one in busy.values():
-        room.log(one.cell.tag).write_bytes(b"")
+        with kept("a log of the night"):
+            room.log(one.cell.tag).write_bytes(b"")
         if one.action == BUILD and one.lock:
-            write_lock(one.lock, locking.own_path(one.lock.resolution))
+            with kept("a lock"):
+                write_lock(one.lock, locking.own_path(one.lock.resolution))
 
     def begins(tag: str) -> None:
         began[tag] = time.monotonic()
@@ -108,7 +113,7 @@ def work(decisions: Sequence[Decision], room: Room, free_disk: Callable[[], int 
     for cell, now in built:  # one after the other, and nothing is built beside it: figures are of a quiet machine
         room.say("measure", cell.tag)
         good(*_by_engine(cell, now, room))
-    words = runners.ask(waiting, room.site_file, lambda tag, name: room.say("prove", f"{tag}  on {name}"))
+    words = runners.ask(waiting, room.site, room.site_file, lambda tag, name: room.say("prove", f"{tag}  on {name}"))
     for image in waiting:
         finished(_on_runners(image, words[image.cell.tag], room))
     return [done[one.cell.tag] for one in decisions]
@@ -132,7 +137,7 @@ def _job(one: Decision, room: Room) -> several.Job:
 
 
 def _log(room: Room, tag: str, line: str) -> None:
-    with room.log(tag).open("a", encoding="utf-8") as file:
+    with kept("a log of the night"), room.log(tag).open("a", encoding="utf-8") as file:
         file.write(f"{line}\n")
 
 
@@ -168,7 +173,7 @@ def _ended(one: Decision, out: several.Outcome, seconds: float, room: Room) -> t
 def _on_runners(one: Waiting, words: Mapping[str, Word], room: Room) -> Cell:
     """With what was said there, and promoted where that is good."""
     log, cell = room.log(one.cell.tag), one.cell
-    with log.open("a", encoding="utf-8") as file:
+    with kept("a log of the night"), log.open("a", encoding="utf-8") as file:
         file.writelines(f"{name}: {line}\n" for name, word in words.items() for line in word.lines)
     cell = runners.told(cell.model_copy(update={"log": str(log.relative_to(room.state.folder))}), words)
     return _promoted(cell, one.there, room) if cell.state == "good" else cell

@@ -227,6 +227,26 @@ def test_another_pipeline_begins_a_night_of_its_own(own: State, other: tuple[str
     assert [cell.tag for night in own.nights() for cell in night.cells] == ["a"], "what was done stays on record"
 
 
+@pytest.mark.parametrize(("record", "number"), [("whole", 2), ("half", 1)])
+def test_killed_while_its_journal_is_put_away(own: State, record: str, number: int) -> None:
+    """A night with a whole record is over: the journal is neither gone on with nor put over that record."""
+    night = own.begin("p", "1", NOW)
+    done = Cell(tag="a", state="good", did="built")
+    own.note(done)
+    journal = (own.folder / "journal.jsonl").read_bytes()
+    own.end(night.model_copy(update={"ended": NOW.isoformat(), "cells": (done, Cell(tag="b", state="bad"))}))
+    (own.folder / "journal.jsonl").write_bytes(journal)
+    path = own.folder / "nights" / f"{night.name}.json"
+    if record == "half":
+        path.write_bytes(path.read_bytes()[:-20])
+    kept = path.read_bytes()
+    again = own.begin("p", "1", NOW + timedelta(hours=1))
+    assert again.number == number and len(again.cells) == (record == "half") and path.read_bytes() == kept
+    own.begin("p2", "1", NOW + timedelta(hours=2))
+    if record == "whole":
+        assert path.read_bytes() == kept
+
+
 @pytest.mark.parametrize("damage", [b"", b"\x00\xff", b"{}\n", b'{"number": "x"}\n', b"[" * 100_000])
 def test_a_damaged_journal_is_no_end(own: State, damage: bytes) -> None:
     (own.folder / "journal.jsonl").write_bytes(damage)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from imagekit import several
+from imagekit.errors import Surroundings, UsageError
 from imagekit.several import Job
 
 
@@ -62,3 +64,44 @@ def test_one_alone_starts_even_so_and_says_itself_what_is_wrong(program: Path) -
 def test_side_by_side_where_there_is_room(program: Path) -> None:
     run([Job(name, (name, "0", "2"), disk=40) for name in "ab"], free=100)
     assert sorted(program.read_text().split("\n")[:2]) == ["start a", "start b"]
+
+
+LINES = 20_000
+"""More of them than a pipe takes."""
+
+
+@pytest.fixture
+def talker(program: Path) -> Path:
+    """It says much, with bytes that are no text, and notes that it came to its end."""
+    (program.parent / "imagekit/__main__.py").write_text(
+        "import pathlib, sys\n"
+        f"sys.stderr.buffer.write(b'a long line \\xff of it\\n' * {LINES}); sys.stderr.flush()\n"
+        f"pathlib.Path({str(program)!r}).write_text('end')\n"
+    )
+    return program
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [(OSError(errno.ENOSPC, "No space left on device"), "what a says cannot be kept: No space left on device"),
+     (UsageError("of its own"), "of its own")],
+)  # fmt: skip
+def test_what_cannot_be_said_holds_no_build(talker: Path, wrong: Exception, told: str) -> None:
+    """Its pipe is read to the end; then the first thing that went wrong is told, once."""
+
+    def say(_: str, line: str) -> None:
+        said.append(line)
+        if len(said) == 1:
+            raise wrong
+        raise ValueError("a later one")
+
+    said = list[str]()
+    with pytest.raises((Surroundings, UsageError)) as caught:
+        several.run([Job("a", ())], at_once=1, free_disk=lambda: None, say=say)
+    assert caught.value.message == told and (wrong is caught.value or "disk" in caught.value.hint)
+    assert talker.read_text() == "end" and len(said) == LINES
+
+
+def test_bytes_that_are_no_text_are_said_as_well_as_it_goes(talker: Path) -> None:
+    done, said = run([Job("a", ())])
+    assert done[0].code == 0 and said == [("a", "a long line \ufffd of it")] * LINES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -83,3 +84,60 @@ def test_verbs_and_options_exist(run: Run, service: str) -> None:
         _, out, _ = run(words[0], "--help")
         for option in (word for word in words if word.startswith("--")):
             assert option in out, call
+
+
+def on_a_gpu(service: str) -> str:
+    """The lines of the job `gpu` that prove an image and tell it."""
+    found: dict[str, Any] = yaml.safe_load(starter.for_ci(service))
+    job = found["jobs"]["gpu"] if service == "github" else found["gpu"]
+    lines = [step.get("run", "") for step in job["steps"]] if service == "github" else job["script"]
+    (told,) = [text for text in lines if "evidence" in text]
+    return str(told)
+
+
+@pytest.mark.parametrize("service", ["github", "gitlab"])
+@pytest.mark.parametrize(
+    ("test", "evidence", "code"), [(5, 0, 5), (0, 0, 0), (4, 2, 4), (0, 3, 3)],
+    ids=["not proven", "proven", "nothing to tell", "not told"],
+)  # fmt: skip
+def test_a_proof_on_a_gpu_is_told_also_when_it_failed(
+    tmp_path: Path, service: str, test: int, evidence: int, code: int
+) -> None:
+    calls, programs = tmp_path / "calls", tmp_path / "venv/bin"
+    programs.mkdir(parents=True)
+    (programs / "imagekit").write_text(
+        f'#!/bin/sh\necho "$*" >>{calls}\ncase $1 in\n  matrix) echo h/p:a; [ $3 != images ] || echo h/p:b;;\n'
+        f"  test) exit {test};;\n  evidence) exit {evidence};;\nesac\n"
+    )
+    (programs / "docker").write_text("#!/bin/sh\n")
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "RUNNER_TEMP": str(tmp_path), "NAME": "b"}
+    shell = ["bash", "-e"] if service == "github" else ["bash", "-eo", "pipefail"]
+    done = subprocess.run([*shell, "-c", on_a_gpu(service)], cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == code
+    images = ["h/p:b"] if service == "github" else ["h/p:a", "h/p:b"]
+    assert calls.read_text().splitlines()[1:] == [
+        line for image in images for line in (f"test {image} --require-gpu", f"evidence {image} --to registry:{image}")
+    ]
+
+
+def test_an_image_that_cannot_be_pulled_stops_no_other(tmp_path: Path) -> None:
+    programs = tmp_path / "venv/bin"
+    programs.mkdir(parents=True)
+    (programs / "imagekit").write_text('#!/bin/sh\n[ $1 != matrix ] || echo h/p:a h/p:b\necho "$*" >>calls\n')
+    (programs / "docker").write_text("#!/bin/sh\n[ $3 != h/p:a ]\n")
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-e", "-c", on_a_gpu("gitlab")], cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 4
+    assert (tmp_path / "calls").read_text().splitlines()[1:] == [
+        "test h/p:b --require-gpu", "evidence h/p:b --to registry:h/p:b",
+    ]  # fmt: skip
+
+
+def test_whoever_is_told_is_known_to_each_night() -> None:
+    found: dict[str, Any] = yaml.safe_load(starter.for_ci("github"))
+    steps = [step for job in found["jobs"].values() for step in job["steps"] if " nightly " in step.get("run", "")]
+    assert [step["env"]["CHAT_WEBHOOK"] for step in steps] == ["${{ secrets.CHAT_WEBHOOK }}"] * 2
