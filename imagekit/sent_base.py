@@ -19,6 +19,6 @@ def contexts(base: Base, reference: str, folder: Path, site: Site, say: Say) -> 
         return {}
     with kept().in_use():
         below = bases.of_image(Base(kind="image", name=reference), site, kept(), say)
-        made = image.make(below.layers, Configuration(env=below.env, labels=below.labels), tar.EPOCH)
+        made = image.make(below.layers, Configuration(env=below.env, labels=below.labels, more=below.more), tar.EPOCH)
         layout.write(made, folder, ["base"])
     return {reference: f"oci-layout://{folder}@{made.digest}"}

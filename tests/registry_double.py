@@ -13,6 +13,7 @@ import json
 import re
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,13 +28,16 @@ TAGS = re.compile(r"/v2/(.+)/tags/(list)")
 REFERRERS = re.compile(r"/v2/(.+)/referrers/(sha256:[0-9a-f]{64})")
 INDEX = "application/vnd.oci.image.index.v1+json"
 
+SLOW = 0.5
+"""Seconds that a slow finalise takes."""
+
 
 @dataclass(frozen=True)
 class Fault:
     """What happens to one request."""
 
     kind: str
-    """status | before | middle | after | truncated | wrong digest | lie | expired"""
+    """status | before | middle | after | truncated | wrong digest | lie | expired | slow finalise"""
     status: int = 0
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -57,6 +61,8 @@ class Registry:
     """The answer to a mount of a blob that is there."""
     refers: bool = True
     """Whether it knows referrers; many do not."""
+    ranges: bool = True
+    """Whether it sends parts of a blob."""
     address: str = ""
     blobs: dict[str, dict[str, bytes]] = field(default_factory=dict)
     """Repository -> digest -> content."""
@@ -118,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         with r.lock:
             asked = Asked(len(r.asked), self.command, self.path, dict(self.headers))
             r.asked.append(asked)
-        self.fault = r.fault(asked) if not self.path.startswith("/token") else None
+        self.fault = r.fault(asked)
         kind = self.fault.kind if self.fault else ""
         if kind == "before":
             return self._break()
@@ -133,6 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
                 r.tokens.clear()
         if not self.path.startswith("/token") and not self._allowed():
             return None
+        if kind == "slow finalise" and self.command == "PUT" and UPLOAD.fullmatch(urlsplit(self.path).path):
+            time.sleep(SLOW)
         with r.lock:
             self._route(body)
         return None
@@ -177,7 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "truncated":
             self.wfile.flush()
             self.wfile.write(body[: len(body) // 2])
-            return self._break()
+            self.close_connection = True  # in order: the half arrives
+            return None
         if self.command != "HEAD":
             self.wfile.write(body)
         return None
@@ -220,6 +229,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._error(404, "BLOB_UNKNOWN")
         content = held or b""
         told = {"Docker-Content-Digest": digest}
+        part = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if part and self.own.ranges and self.command == "GET" and int(part[1]) < len(content):
+            told["Content-Range"] = f"bytes {part[1]}-{len(content) - 1}/{len(content)}"
+            return self._reply(206, content[int(part[1]) :], told)
         return self._reply(200, content, {**told, "Content-Length": str(len(content))} if held else told)
 
     def _upload(self, name: str, upload: str, query: dict[str, str], body: bytes) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -73,6 +73,8 @@ class Held(_Model):
     """Distribution package -> version."""
     env: dict[str, str] = {}
     labels: dict[str, str] = {}
+    more: dict[str, Any] = {}
+    """What else is handed on by the image below (oci.image.INHERITED)."""
     built: dict[str, Built] = {}
     """Package -> its wheel."""
     around: dict[str, str] = {}

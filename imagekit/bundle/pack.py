@@ -106,7 +106,7 @@ def _held(lock: Lock, found: Gathered) -> Held:
     row: dict[str, Any] = {
         "lock": str(own_path(lock.resolution)), "digest": lock.digest,
         "layers": layers, "packages": found.base.packages, "env": dict(found.base.env),
-        "labels": dict(found.base.labels), "built": built, "around": around,
+        "labels": dict(found.base.labels), "more": dict(found.base.more), "built": built, "around": around,
     }  # fmt: skip
     return Held.model_validate(row)
 

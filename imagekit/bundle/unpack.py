@@ -68,7 +68,7 @@ def gather(bundle: Bundle, held: Held, context: Context, lock: Lock, shelf: Kept
         stacked = tuple(layer.result() for layer in layers)
         for future in copied:
             future.result()  # what is no Error
-    system = System(stacked, held.packages, held.env, held.labels)
+    system = System(stacked, held.packages, held.env, held.labels, held.more)
     found = [
         Wheel(row.package.name, row.package.version, _group(row.package, lock), row.sha256,
               store.path(row.file, row.sha256))

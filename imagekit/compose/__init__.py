@@ -112,7 +112,7 @@ def compose(
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     top = Stacked(*own.layer_of(context, shelf), "imagekit: its own files")
-    layers, set_up = (*base.layers, *middle, top), own.configuration(lock, base.env, base.labels)
+    layers, set_up = (*base.layers, *middle, top), own.configuration(lock, base.env, base.labels, base.more)
     if lock.resolution.steps:
         layers = (*layers, staged.steps_layer(layers, lock, set_up.env, site, shelf))
     return image.make(layers, set_up, lock.epoch)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from imagekit import pulled, remote
 from imagekit.compose import altered
 from imagekit.errors import Surroundings
 from imagekit.oci import reference as references
-from imagekit.oci.image import Stacked
+from imagekit.oci.image import INHERITED, Stacked
 from imagekit.oci.kept import Kept
 from imagekit.oci.layer import FORMAT, Layer
 from imagekit.resolution import Base
@@ -32,6 +32,8 @@ class Below:
     layers: tuple[Stacked, ...]
     env: Mapping[str, str]
     labels: Mapping[str, str]
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """As Configuration has it."""
 
 
 def of_image(base: Base, site: Site, shelf: Kept, say: Say) -> Below:
@@ -84,6 +86,7 @@ def _packed(opened: Callable[[], Any], out: IO[bytes]) -> Layer:
         return altered.packed(archive.fileobj.read, out)
 
 
-def _configuration(config: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+def _configuration(config: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str], dict[str, Any]]:
     env = dict(str(entry).partition("=")[::2] for entry in config.get("Env") or [])
-    return env, {str(name): str(text) for name, text in (config.get("Labels") or {}).items()}
+    labels = {str(name): str(text) for name, text in (config.get("Labels") or {}).items()}
+    return env, labels, {name: config[name] for name in INHERITED if config.get(name)}

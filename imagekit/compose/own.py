@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from imagekit import contract
 from imagekit.lock.model import Lock
@@ -38,10 +39,12 @@ def _entries(files: dict[str, contract.File]) -> Iterator[tuple[tar.Entry, bytes
             yield tar.Entry(path, tar.FILE, file.mode, len(file.content)), file.content
 
 
-def configuration(lock: Lock, env: Mapping[str, str], labels: Mapping[str, str]) -> Configuration:
-    """`env`, `labels`: of what the image stands on."""
+def configuration(
+    lock: Lock, env: Mapping[str, str], labels: Mapping[str, str], more: Mapping[str, Any]
+) -> Configuration:  # fmt: skip
+    """`env`, `labels`, `more`: of what the image stands on."""
     r = lock.resolution
     return Configuration(
         env={**env, **contract.ENV, **r.env}, labels={**labels, **contract.labels(lock)}, user=contract.USER,
-        workdir="/workspace", entrypoint=(*contract.START, *r.starts), cmd=("python",),
+        workdir="/workspace", entrypoint=(*contract.START, *r.starts), cmd=("python",), more=more,
     )  # fmt: skip

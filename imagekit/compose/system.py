@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from imagekit import bootstrap, contract, scratch
 from imagekit.compose import altered, bases, staged, tree
@@ -58,6 +58,8 @@ class System:
     env: Mapping[str, str] = field(default_factory=dict)
     """Of the configuration of an image that it stands on."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """As Configuration has it."""
 
     @property
     def id(self) -> str:
@@ -102,7 +104,7 @@ def make(
             known = layer, versions(layer[1], "opt/imagekit/record/system.txt")
         _write(note, key, known[1])
     told = f"imagekit: packages on {r.base.name}, {len(known[1])} distribution packages"
-    return System((*below.layers, Stacked(*known[0], told)), known[1], below.env, below.labels)
+    return System((*below.layers, Stacked(*known[0], told)), known[1], below.env, below.labels, below.more)
 
 
 def _copied(made: Made, out: IO[bytes]) -> Layer:

@@ -33,6 +33,10 @@ class Stacked:
     """A line of the image's history."""
 
 
+INHERITED = ("ExposedPorts", "Healthcheck", "StopSignal", "Volumes")
+"""What an image hands on to one that is built on it, as the FROM of a Dockerfile does, besides ENV and LABEL."""
+
+
 @dataclass(frozen=True)
 class Configuration:
     """What a container of the image starts with."""
@@ -43,6 +47,8 @@ class Configuration:
     workdir: str = ""
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """What else an image below has of `INHERITED`, as it stands in its configuration."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ def make(layers: tuple[Stacked, ...], configuration: Configuration, created: int
     started: dict[str, Any] = {
         "User": c.user, "Env": [f"{name}={value}" for name, value in sorted(c.env.items())],
         "Entrypoint": list(c.entrypoint), "Cmd": list(c.cmd), "WorkingDir": c.workdir,
-        "Labels": dict(sorted(c.labels.items())),
+        "Labels": dict(sorted(c.labels.items())), **c.more,
     }  # fmt: skip
     config = _json({
         "architecture": "amd64", "os": "linux", "created": _time(created),

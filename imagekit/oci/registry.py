@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -14,11 +15,12 @@ from urllib.parse import urlencode
 import requests
 
 from imagekit.errors import Surroundings
-from imagekit.oci.answers import AGAIN, ATTEMPTS, Refused
-from imagekit.oci.body import Counted, Progress, part
+from imagekit.oci.answers import ATTEMPTS, Refused
+from imagekit.oci.body import Progress
 from imagekit.oci.challenge import pause
 from imagekit.oci.image import INDEX, MANIFEST
 from imagekit.oci.reference import DIGEST
+from imagekit.oci.upload import Upload
 from imagekit.oci.wire import Wire
 
 DOCKER = (
@@ -27,23 +29,11 @@ DOCKER = (
 )
 ACCEPT = ", ".join((MANIFEST, INDEX, *DOCKER))
 
-WHOLE = 2**30
-"""Bytes up to which a blob is sent in one request; a larger one goes in pieces, and goes on after a break."""
-
-CHUNK = 2**26
-"""Bytes of such a piece."""
-
 MANIFEST_MOST = 2**22
 """Bytes of a manifest, which registries need not take larger (specification, "Pushing manifests")."""
 
 PAGES = 1000
 """Of one list: a registry whose pages lead in a circle comes to an end."""
-
-SPOILT = {400, 404, 416, *AGAIN}
-"""Replies to an upload after which a new one may go well."""
-
-RESUMES = 20
-"""How often the upload of one blob goes on after a break."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +71,9 @@ class Repository:
         return answer.status_code == 201
 
     def upload(self, digest: str, size: int, source: Path | bytes, progress: Progress = lambda _: None) -> None:
-        """Send a blob. Raises Surroundings, or Refused, as where its bytes are not those of the digest.
-
-        In one request: GHCR takes no piece above 4 MB, ECR tells wrongly how far it is. Only where that breaks with a
-        large blob does it go in pieces.
-        """
-        try:
-            self._whole(digest, size, source, progress)
-        except Refused:
-            raise
-        except Surroundings:
-            if isinstance(source, bytes) or size <= WHOLE:
-                raise
-            self._in_pieces(digest, size, source, progress)
+        """Send a blob. Raises Surroundings, or Refused, as where its bytes are not those of the digest."""
+        path = f"/v2/{self.name}/blobs/uploads/"
+        Upload(self.wire, self.push, path, digest, size, source, progress, lambda: self.has(digest, size)).send()
 
     def put_manifest(self, reference: str, content: bytes, media_type: str) -> str:
         """`reference`: a tag, or the digest. Returns the digest of its subject where the registry knows referrers."""
@@ -111,13 +91,12 @@ class Repository:
     def manifest(self, reference: str) -> tuple[bytes, str]:
         """(bytes, media type) of a tag or digest; compared with the digest. Raises Refused where there is none."""
         path = f"/v2/{self.name}/manifests/{reference}"
-        answer = self.wire.ask("GET", path, self.pull, headers={"Accept": ACCEPT}, stream=True)
-        content = self._all(answer, MANIFEST_MOST)
+        content, told_of = self._all(path, MANIFEST_MOST, {"Accept": ACCEPT})
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        told = reference if reference.startswith("sha256:") else answer.headers.get("Docker-Content-Digest", digest)
+        told = reference if reference.startswith("sha256:") else told_of.get("Docker-Content-Digest", digest)
         if told != digest:
             raise Surroundings(f"{self.wire.host} sends another manifest than {told}")
-        kind = answer.headers.get("Content-Type", "").partition(";")[0] or str(json.loads(content).get("mediaType", ""))
+        kind = told_of.get("Content-Type", "").partition(";")[0] or str(json.loads(content).get("mediaType", ""))
         return content, kind
 
     def digest_of(self, tag: str) -> str:
@@ -133,24 +112,40 @@ class Repository:
 
     def read(self, digest: str, most: int = MANIFEST_MOST) -> bytes:
         """A small blob, such as a config, compared with its digest."""
-        answer = self.wire.ask("GET", self._blob(digest), self.pull, stream=True)
-        content = self._all(answer, most)
+        content, _ = self._all(self._blob(digest), most)
         if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
             raise Surroundings(f"{self.wire.host} sends other bytes than {digest[:19]}")
         return content
 
     def download(self, digest: str, out: IO[bytes]) -> None:
-        """A blob of any size, compared with its digest. Raises Surroundings."""
-        hashed = hashlib.sha256()
-        with self.wire.ask("GET", self._blob(digest), self.pull, stream=True) as answer:
-            try:
-                for piece in answer.iter_content(2**20):
-                    hashed.update(piece)
-                    out.write(piece)
-            except requests.RequestException as error:
-                raise Surroundings(
-                    f"{self.wire.host} broke off in the middle of a blob ({type(error).__name__})"
-                ) from None
+        """A blob of any size, written to `out` and compared with its digest. Raises Surroundings.
+
+        What breaks off goes on where it was, where a part is sent (RFC 9110, Range); else it is read up to there again.
+        """
+        hashed, done, whole = hashlib.sha256(), 0, 0
+        for tried in range(1, ATTEMPTS + 1):
+            # a part of what is stored, not of what is compressed on the way
+            ranged = {"Range": f"bytes={done}-", "Accept-Encoding": "identity"} if 0 < done < whole else {}
+            with self.wire.ask("GET", self._blob(digest), self.pull, stream=True, headers=ranged) as answer:
+                begins = f"bytes {done}-" if answer.status_code == 206 else ""
+                at = done if begins else 0
+                whole = whole if begins else _length(answer)
+                try:
+                    if not answer.headers.get("Content-Range", "").startswith(begins):
+                        whole = 0  # of no use: what comes next is all of it
+                        raise requests.exceptions.InvalidHeader("another part than was asked for")
+                    for piece in answer.iter_content(2**20):
+                        more = piece[max(done - at, 0) :]
+                        at += len(piece)
+                        hashed.update(more)
+                        out.write(more)
+                        done += len(more)
+                    break
+                except requests.RequestException as error:
+                    if tried == ATTEMPTS:
+                        what = f"{self.wire.host} broke off {tried} times in the middle of a blob"
+                        raise Surroundings(f"{what} ({type(error).__name__})") from None
+            self.wire.rest(pause(tried, ""))
         if f"sha256:{hashed.hexdigest()}" != digest:
             raise Surroundings(f"{self.wire.host} sends other bytes than {digest[:19]}")
 
@@ -180,88 +175,32 @@ class Repository:
     def _blob(self, digest: str) -> str:
         return f"/v2/{self.name}/blobs/{digest}"
 
-    def _all(self, answer: requests.Response, most: int) -> bytes:
-        got = bytearray()
-        try:
-            with answer:
-                for piece in answer.iter_content(2**16):
-                    got += piece
-                    if len(got) > most:
-                        raise Surroundings(f"{self.wire.host} sends more than {most} bytes where less is due")
-        except requests.RequestException as error:
-            raise Surroundings(f"{self.wire.host} broke off ({type(error).__name__})") from None
-        return bytes(got)
-
-    def _started(self) -> str:
-        """The address of a new upload. To be used as it is given (specification, "Pushing blobs")."""
-        answer = self.wire.ask("POST", f"/v2/{self.name}/blobs/uploads/", self.push, body=b"")
-        location = answer.headers.get("Location", "")
-        if answer.status_code != 202 or not location:
-            raise Surroundings(f"{self.wire.host} starts no upload ({answer.status_code})")
-        return self.wire.at(location)
+    def _all(self, path: str, most: int, headers: Mapping[str, str] | None = None) -> tuple[bytes, Mapping[str, str]]:
+        """(bytes, headers) of something small; asked again when it breaks off."""
+        for tried in range(1, ATTEMPTS + 1):
+            got = bytearray()
+            try:
+                with self.wire.ask("GET", path, self.pull, stream=True, headers=headers) as answer:
+                    for piece in answer.iter_content(2**16):
+                        got += piece
+                        if len(got) > most:
+                            raise Surroundings(f"{self.wire.host} sends more than {most} bytes where less is due")
+                    return bytes(got), answer.headers
+            except requests.RequestException as error:
+                if tried == ATTEMPTS:
+                    what = f"{self.wire.host} broke off {tried} times"
+                    raise Surroundings(f"{what} ({type(error).__name__})") from None
+            self.wire.rest(pause(tried, ""))
+        raise AssertionError("not reached")
 
     def _cancel(self, answer: requests.Response) -> None:
-        location = answer.headers.get("Location", "")
-        if location:
-            self.wire.ask("DELETE", self.wire.at(location), self.push, fine=tuple(range(400, 500)))
-
-    def _whole(self, digest: str, size: int, source: Path | bytes, progress: Progress) -> None:
-        """In one PUT. When that breaks the upload is spoilt, so a new one is begun, or it has all arrived."""
-        for tried in range(1, ATTEMPTS + 1):
-            target = _with(self._started(), digest)
-            counted = Counted(progress)
-            try:
-                self.wire.ask(
-                    "PUT", target, self.push, body=lambda: counted.opened(source), size=size, once=True,  # noqa: B023
-                    headers={"Content-Type": "application/octet-stream"},
-                )  # fmt: skip
-                return
-            except Surroundings as error:
-                if isinstance(error, Refused) and error.status not in SPOILT:
-                    raise
-                if self.has(digest, size):
-                    return
-                if tried == ATTEMPTS:
-                    raise
-                counted.forgotten()
-                self.wire.rest(pause(tried, error.after if isinstance(error, Refused) else ""))
-
-    def _in_pieces(self, digest: str, size: int, source: Path, progress: Progress) -> None:
-        """In PATCHes, and on from where the registry says it is after one that broke."""
-        target, done, broken = self._started(), 0, 0
-        while done < size:
-            length = min(CHUNK, size - done)
-            span = {"Content-Range": f"{done}-{done + length - 1}", "Content-Type": "application/octet-stream"}
-            at = done
-            try:
-                answer = self.wire.ask(
-                    "PATCH", target, self.push, body=lambda: part(source, at, length), size=length, once=True,  # noqa: B023
-                    headers=span,
-                )  # fmt: skip
-                target, done = self.wire.at(answer.headers.get("Location") or target), done + length
-                progress(length)
-            except Surroundings as error:
-                broken += 1
-                if (isinstance(error, Refused) and error.status not in SPOILT) or broken > RESUMES:
-                    raise
-                self.wire.rest(pause(broken, ""))
-                target, now = self._where(target)
-                progress(now - done)
-                done = now
-        try:
-            self.wire.ask("PUT", _with(target, digest), self.push, body=b"", size=size)
-        except Refused as error:
-            if error.status != 404 or not self.has(digest, size):  # the answer to the first was lost on the way
-                raise
-
-    def _where(self, target: str) -> tuple[str, int]:
-        """How much of an upload the registry has; a new one where it has forgotten it."""
-        answer = self.wire.ask("GET", target, self.push, fine=(404,))
-        match = re.fullmatch(r"(?:bytes=)?0-([1-9]\d*)", answer.headers.get("Range", ""))  # 0-0 is said of nothing
-        if answer.status_code == 404:
-            return self._started(), 0
-        return self.wire.at(answer.headers.get("Location") or target), int(match[1]) + 1 if match else 0
+        """An upload that is not needed. Once and as it comes: the registry clears it away by itself, in days."""
+        if location := answer.headers.get("Location", ""):
+            with contextlib.suppress(Surroundings):
+                self.wire.ask("DELETE", location, self.push, once=True)
 
 
-def _with(location: str, digest: str) -> str:
-    return f"{location}{'&' if '?' in location else '?'}{urlencode({'digest': digest})}"
+def _length(answer: requests.Response) -> int:
+    """The bytes of what an answer sends; 0 where it does not say, or packs them on the way."""
+    told = answer.headers.get("Content-Length", "")
+    return int(told) if told.isdecimal() and "Content-Encoding" not in answer.headers else 0

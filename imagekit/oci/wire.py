@@ -118,9 +118,13 @@ class Wire:
 
     def at(self, path: str) -> str:
         """The URL of a path, or of a Location. Raises Surroundings for one that leads to another host."""
-        url = urljoin(f"{self.top}/", path)
-        parts, own = urlsplit(url), urlsplit(self.top)
-        if _host(parts) != _host(own) and parts.netloc != own.netloc:
+        own = urlsplit(self.top)
+        try:
+            parts = urlsplit(urljoin(f"{self.top}/", path))
+            there = _host(parts)
+        except ValueError:
+            raise Surroundings(f"{self.host} sends to what is no address") from None
+        if there != _host(own) and parts.netloc != own.netloc:
             raise Surroundings(
                 f"{self.host} sends an upload to another host, {parts.hostname}; a login does not follow there",
                 hint="is it behind a proxy that does not tell it its own name?",
@@ -148,8 +152,17 @@ class Wire:
                 opened.close()
 
     def _followed(self, answer: requests.Response, headers: Mapping[str, str], stream: bool) -> requests.Response:
-        """Blobs are often kept elsewhere. The login never goes there, and neither do we where nobody is to go."""
-        for _ in range(5):
+        """Blobs are often kept elsewhere. The login never goes there, and neither do we where nobody is to go.
+
+        A 401 from there is final: what it asks for would go to whom it names.
+        """
+        for hop in range(5):
+            if hop and answer.status_code == 401:
+                answer.close()
+                raise Refused(
+                    f"{self.host} redirects to {urlsplit(answer.url).hostname}, which asks for a login (401); "
+                    "a login does not follow there", 401, (),
+                )  # fmt: skip
             if answer.status_code not in (301, 302, 303, 307, 308):
                 return answer
             url = urljoin(answer.url, answer.headers.get("Location", ""))

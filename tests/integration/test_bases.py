@@ -93,6 +93,7 @@ def composed(room: Room, tmp_path: Path, base: str, more: str = "") -> None:
         layers = docker("inspect", "-f", "{{json .RootFS.Layers}}", tag)
         assert layers.startswith(docker("inspect", "-f", "{{json .RootFS.Layers}}", base).rstrip("]"))
         assert env_of(tag)["COMPANY"] == "acme" and env_of(tag)["PYTHONPATH"] == ""
+        assert docker("inspect", "-f", "{{json .Config.ExposedPorts}} {{.Config.StopSignal}}", tag) == HANDED_ON
         assert docker("run", "--rm", "--network=none", tag, "ls", "/opt/kept") == "upper"
     finally:
         docker("rmi", "-f", docker("images", "-q", "--no-trunc", tag))
@@ -100,10 +101,14 @@ def composed(room: Room, tmp_path: Path, base: str, more: str = "") -> None:
     assert json.loads(again.stdout)["digest"] == done["digest"] and "the very same image was proven" in again.stderr
 
 
+HANDED_ON = '{"8888/tcp":{}} SIGINT'
+
 LINES = (
     "RUN mkdir -p /opt/old/deep /opt/kept && touch /opt/old/deep/a /opt/kept/lower && echo policy >/etc/company-policy",
     "RUN rm -r /opt/old /opt/kept && mkdir /opt/kept && touch /opt/kept/upper",
     "ENV COMPANY=acme PYTHONPATH=/opt/company",
+    "EXPOSE 8888",
+    "STOPSIGNAL SIGINT",
 )
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from registry_double import Fault, Registry, served
+from registry_double import SLOW, Fault, Registry, served
 from small_images import made, target
 
 from imagekit.errors import Surroundings
-from imagekit.oci import challenge, registry
+from imagekit.oci import challenge, wire
 from imagekit.oci.image import Image
 from imagekit.oci.places import Places
 from imagekit.oci.push import push
@@ -199,21 +199,30 @@ def test_many_pushes_with_many_faults(tmp_path: Path) -> None:
         assert fine > PUSHES // 2
 
 
-@pytest.fixture
-def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "WHOLE", 1000)
-    monkeypatch.setattr(registry, "CHUNK", 700)
+def test_a_small_blob_is_never_sent_in_pieces(there: Registry, small: Image) -> None:
+    there.fault = lambda a: Fault("status", 504) if a.method == "PUT" and "/uploads/" in a.path else None
+    with pytest.raises(Surroundings, match="504"):
+        push(small, Sending(target(there)), ["a"])
+    assert not any(a.method == "PATCH" for a in there.asked)
 
 
-@pytest.mark.parametrize("kind", ["before", "middle", "after", "status"])
-def test_a_large_blob_goes_on_where_it_broke(in_pieces: None, tmp_path: Path, kind: str) -> None:
-    one = made(tmp_path / "image", bytes(range(256)) * 20)
-    for number in range(14):
-        with served(Registry(fault=lambda a, n=number: Fault(kind, 503) if a.number == n else None)) as there:
-            push(one, Sending(target(there)), ["a"])
-            assert there.tags["ml/pytorch"]["a"] == one.digest and there.whole("ml/pytorch", "a")
-            sent = sum(int(a.headers.get("Content-Length") or 0) for a in there.asked if a.method == "PATCH")
-            assert sent <= 256 * 20 + 2 * 700, "at most a piece or two is sent again"
+def test_a_slow_finish_is_awaited(there: Registry, small: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as a blob's size makes likely; giving up would send it again."""
+    monkeypatch.setattr(wire, "ANSWER", SLOW / 2)
+    monkeypatch.setattr(wire, "SLOWEST", 3000 / (60 * SLOW))
+    there.fault = lambda a: Fault("slow finalise") if a.headers.get("Content-Length") == "3000" else None
+    push(small, Sending(target(there)), ["a"])
+    assert sum(a.headers.get("Content-Length") == "3000" for a in there.asked) == 1 and there.whole("ml/pytorch", "a")
+
+
+@pytest.mark.parametrize("fault", [Fault("status", 500), Fault("before"), Fault("after")], ids=lambda f: f.kind)
+def test_an_upload_that_a_mount_began_is_given_up_once(there: Registry, small: Image, fault: Fault) -> None:
+    push(small, Sending(target(there, "ml/other")), [])
+    there.mounts, before = 202, len(there.asked)
+    there.fault = lambda a: fault if a.method == "DELETE" else None
+    done = push(small, Sending(target(there), mount_from=lambda _: ["ml/other"]), ["a"])
+    assert len(done.blobs) == 4 and there.whole("ml/pytorch", "a")
+    assert sum(a.method == "DELETE" for a in there.asked[before:]) == 4, "one for each blob"
 
 
 def test_the_login_is_asked_for_once_and_a_token_for_each_scope(small: Image) -> None:
