@@ -31,6 +31,9 @@ PENDING = 900
 LOOK = 2.0
 """Seconds between two looks at a pod."""
 
+SETTLES = 10
+"""Looks at a pod whose log has ended, before it is taken to run on."""
+
 CALL = 60
 """Seconds for one call of kubectl."""
 
@@ -139,8 +142,8 @@ class Cluster:
             pod = self._started(name)
             self.node = str(pod["spec"].get("nodeName", ""))
             self.say(f"runs on {self.node}")
-            out, err, late = self._followed(str(pod["metadata"]["name"]), timeout, each)
-            return Result(self._ended(name, late), out, err, late)
+            code, out, err = self._followed(name, str(pod["metadata"]["name"]), timeout, each)
+            return Result(137 if code is None else code, out, err, timed_out=code is None)
         finally:
             if not keep:
                 with contextlib.suppress(Surroundings):
@@ -173,11 +176,45 @@ class Cluster:
         rows = found.get("items") or []
         return dict(rows[-1]) if rows else {}
 
-    def _followed(self, pod: str, timeout: float, each: Callable[[str], None]) -> tuple[str, str, bool]:
-        """(lines of the program, what else it printed, whether it was late). A log does not tell stdout from stderr."""
+    def _followed(self, job: str, pod: str, timeout: float, each: Callable[[str], None]) -> tuple[int | None, str, str]:
+        """(exit code of the program, None where it was late; its lines; what else it printed).
+
+        A log does not tell stdout from stderr. One that breaks off while its pod goes on (load balancers end quiet
+        connections) is followed once more, from where it was. Raises Surroundings where the pod is gone.
+        """
+        ends, seen, rest = time.monotonic() + timeout, 0, ""
+        out, err, size = list[str](), "", 0
+
+        def take(line: str) -> None:
+            nonlocal err, size
+            if _is_row(line) and size < STDOUT:
+                out.append(line)
+                size += len(line)
+                each(line.rstrip("\n"))
+            else:
+                err = (err + line)[-STDERR:]
+
+        while True:
+            rest = ""
+            with self._log(pod, ends - time.monotonic()) as (log, late):
+                for number, line in enumerate(log):
+                    if not line.endswith("\n"):
+                        rest = line  # its end, or it broke off in the middle of a line
+                    elif number >= seen:
+                        seen += 1
+                        take(line)
+            code = None if late.is_set() else self._ended(job)
+            if code is not None or late.is_set() or time.monotonic() > ends:
+                if rest:
+                    take(rest)
+                return code, "".join(out), err
+
+    @contextlib.contextmanager
+    def _log(self, pod: str, seconds: float) -> Iterator[tuple[Iterator[str], threading.Event]]:
+        """The lines of a log as they come, and whether they were cut off after so many seconds."""
         process = subprocess.Popen(
-            self._call(["logs", "-f", pod]), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", preexec_fn=scratch.die_with_parent,
+            self._call(["logs", "-f", pod]), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True, errors="replace", preexec_fn=scratch.die_with_parent,
         )  # fmt: skip
         late = threading.Event()
 
@@ -185,36 +222,38 @@ class Cluster:
             late.set()
             process.kill()
 
-        alarm = threading.Timer(timeout, stop)
+        alarm = threading.Timer(seconds, stop)
         alarm.daemon = True
         alarm.start()
-        out, err, size = list[str](), "", 0
         assert process.stdout
         try:
-            for line in process.stdout:
-                if _is_row(line) and size < STDOUT:
-                    out.append(line)
-                    size += len(line)
-                    each(line.rstrip("\n"))
-                else:
-                    err = (err + line)[-STDERR:]
-            process.wait()
+            yield iter(process.stdout), late
         finally:
             alarm.cancel()
             process.kill()
             process.wait()
-        return "".join(out), err, late.is_set()
 
-    def _ended(self, job: str, late: bool) -> int:
-        """Exit code of the program; a pod is not over at the very moment when its log is."""
-        ends = time.monotonic() + CALL
-        while not late and time.monotonic() < ends:
-            for row in (self._pod(job).get("status") or {}).get("containerStatuses") or []:
+    def _ended(self, job: str) -> int | None:
+        """Exit code of the program, None while it runs; a pod is not over at the very moment when its log is.
+
+        Raises Surroundings for a pod that has gone without one.
+        """
+        for look in range(SETTLES):
+            if look:
+                time.sleep(LOOK / 4)
+            pod = self._pod(job)
+            for row in (pod.get("status") or {}).get("containerStatuses") or []:
                 over = (row.get("state") or {}).get("terminated")
                 if over:
                     return int(over.get("exitCode", 1))
-            time.sleep(LOOK / 4)
-        return 137
+            status = pod.get("status") or {"reason": "it was deleted"}
+            if not pod or status.get("phase") == "Failed":
+                why = ": ".join(str(status[key]) for key in ("reason", "message") if status.get(key))
+                raise Surroundings(
+                    f"the pod on {self.node or self.name} did not end: {why or 'nobody says why'}"[:300],
+                    hint="evicted, or its node was taken away: ask again",
+                )
+        return None
 
     def _call(self, arguments: list[str]) -> list[str]:
         where = [*(["--context", self.runner.context] if self.runner.context else [])]

@@ -32,7 +32,9 @@ OURS = ("imagekit: its own files", "COPY rootfs/ /")
 
 def repository(reference: Reference, site: Site) -> Repository:
     """Where an image is or goes, with the site's CA and proxy."""
-    return connect.to(reference, site.ca, site.proxy_for(f"https://{reference.host}/"))
+    plain = site.settings.registry.plain
+    scheme = "http" if reference.host in plain else "https"
+    return connect.to(reference, site.ca, site.proxy_for(f"{scheme}://{reference.host}/"), plain)
 
 
 class Readable(Protocol):

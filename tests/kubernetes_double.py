@@ -36,6 +36,12 @@ class Cluster:
     deleted: list[str] = field(default_factory=list)
     code: int | None = None
     """Of the container, once it is over."""
+    breaks: int = 0
+    """How often a log breaks off, in the middle of its last line, while its pod goes on."""
+    evicted: bool = False
+    """Whether the pod is taken away when its log breaks off."""
+    follows: int = 0
+    """How often a log was asked for."""
 
     def pod(self) -> dict[str, Any]:
         status: dict[str, Any] = {"phase": "Running"}
@@ -43,6 +49,8 @@ class Cluster:
             status = self.states[0]
             if len(self.states) > 1 or not self.stays:
                 self.states.pop(0)
+        elif self.evicted and self.follows:
+            status = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
         elif self.code is not None:
             status = {"phase": "Failed" if self.code else "Succeeded",
                       "containerStatuses": [{"name": "proof", "state": {"terminated": {"exitCode": self.code}}}]}  # fmt: skip
@@ -107,13 +115,19 @@ def served(cluster: Cluster, folder: Path) -> Iterator[Path]:
 
         def _log(self) -> None:
             code, lines = cluster.program(cluster.jobs[-1])
+            cluster.follows += 1
             self.send_response(200)
             self.send_header("Content-Type", "text/plain")
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
+            if broken := cluster.follows <= cluster.breaks or cluster.evicted:
+                lines = iter([b"".join(lines)[:-20]])
             for line in lines:
                 self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
                 self.wfile.flush()
+            if broken:
+                self.close_connection = True
+                return
             self.wfile.write(b"0\r\n\r\n")
             cluster.code = code
 

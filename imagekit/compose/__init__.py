@@ -211,7 +211,7 @@ class _Files:
         note = (
             shelf.folder
             / MEMO
-            / _key("decided", [sorted(one.sha256 for one in self._wheels.values()), list(self._wins)])
+            / _key("decided", [sorted(one.sha256 for one in self._wheels.values()), list(self._wins), self._python])
         )
         try:
             return {str(name): list(paths) for name, paths in json.loads(note.read_text(encoding="utf-8")).items()}

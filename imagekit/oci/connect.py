@@ -1,8 +1,9 @@
-"""A repository by its name: over TLS, and without it only on this machine."""
+"""A repository by its name: over TLS, and without it only on this machine and where somebody said so."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 
 import requests
 
@@ -11,9 +12,9 @@ from imagekit.oci.registry import Repository
 from imagekit.oci.wire import CONNECT, Wire
 
 
-def to(reference: Reference, ca: str = "", proxy: str = "") -> Repository:
-    """`ca`: path of a CA bundle; `proxy`: address of the one that applies to this host."""
-    plain = loopback(reference.host) and _speaks_plainly(reference.host)
+def to(reference: Reference, ca: str = "", proxy: str = "", without_tls: Collection[str] = ()) -> Repository:
+    """`ca`: path of a CA bundle; `proxy`: address of the one that applies to this host; `without_tls`: HOST[:PORT]."""
+    plain = reference.host in without_tls or (loopback(reference.host) and _speaks_plainly(reference.host))
     proxies = {"http": proxy, "https": proxy} if proxy else {}
     return Repository(Wire(reference.host, plain=plain, ca=ca, proxies=proxies), reference.repository)
 

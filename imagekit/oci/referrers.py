@@ -14,6 +14,7 @@ from typing import Any
 
 from imagekit.errors import Surroundings
 from imagekit.oci.answers import Refused
+from imagekit.oci.challenge import pause
 from imagekit.oci.image import INDEX, MANIFEST, descriptor
 from imagekit.oci.image import digest as digest_of
 from imagekit.oci.reference import DIGEST
@@ -21,6 +22,9 @@ from imagekit.oci.registry import MANIFEST_MOST, Repository
 
 EMPTY = b"{}"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
+
+WRITES = 5
+"""How often a list is written anew that has lost what was put into it: a registry has no way to hold it meanwhile."""
 
 MOST = 2**24
 """Bytes of what is attached: reports and lists, no layers."""
@@ -73,14 +77,28 @@ def attach(
 
 def put(there: Repository, image: str, manifest: bytes, one: Attached) -> str:
     """A manifest whose subject is the image of a digest, and whose blobs are there; its digest."""
-    if there.put_manifest(one.digest, manifest, MANIFEST) != image:
-        entry = descriptor(MANIFEST, manifest) | {"artifactType": one.kind, "annotations": dict(one.annotations)}
-        rows = [row for row in _by_tag(there, image) if isinstance(row, dict)]
-        if any(row.get("digest") == one.digest for row in rows):
-            return one.digest
-        index = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*rows, entry]})
+    if there.put_manifest(one.digest, manifest, MANIFEST) == image:
+        return one.digest
+    entry = descriptor(MANIFEST, manifest) | {"artifactType": one.kind, "annotations": dict(one.annotations)}
+    tried = 0
+    while one.digest not in (rows := _rows(there, image)):
+        if tried == WRITES:
+            raise Surroundings(
+                f"{there.wire.host} keeps no list of what belongs to {image[:19]}, or others write it time and again",
+                hint="try again in a while",
+            )
+        if tried:  # somebody else wrote it at the same moment, without ours
+            there.wire.rest(pause(tried, ""))
+            rows = _rows(there, image)
+        index = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*(rows | {one.digest: entry}).values()]})
         there.put_manifest(image.replace(":", "-"), index, INDEX)
+        tried += 1
     return one.digest
+
+
+def _rows(there: Repository, image: str) -> dict[str, dict[str, Any]]:
+    """Digest -> entry of the list that is a tag."""
+    return {str(row.get("digest")): row for row in _by_tag(there, image) if isinstance(row, dict)}
 
 
 def of(there: Repository, image: str, kind: str) -> list[Attached]:

@@ -37,6 +37,8 @@ class Registry(_Model):
     """Repository for production."""
     login: Literal["docker"] = "docker"
     """docker: docker's own credential store."""
+    plain: list[values.RegistryHost] = Field(default_factory=list)
+    """Registries without TLS, HOST[:PORT]; those of this machine need no word."""
 
 
 class Tags(_Model):

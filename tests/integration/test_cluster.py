@@ -133,6 +133,25 @@ def test_killed_for_its_memory(here: Here) -> None:
     assert here.cluster.deleted, "the Job is gone"
 
 
+def test_a_log_that_breaks_off_is_followed_again(here: Here) -> None:
+    """Load balancers end a connection on which nothing is said for a while."""
+    here.cluster.program = said(f"warning\n{HEAD}{GOOD}")
+    here.cluster.breaks = 2
+    done = here.test("--json")
+    assert done.returncode == 0, done.stderr
+    told = [check["check"] for check in json.loads(done.stdout)["checks"]]
+    assert told.count("a") == 1 and here.cluster.follows == 3
+
+
+def test_a_pod_that_is_evicted_is_no_bad_image(here: Here) -> None:
+    here.cluster.program = said(HEAD + GOOD)
+    here.cluster.evicted = True
+    before = here.room.good("evidence", here.reference).stdout
+    done = here.test()
+    assert done.returncode == 4 and "did not end: Evicted: The node was low" in done.stderr and here.cluster.deleted
+    assert here.room.good("evidence", here.reference).stdout == before
+
+
 def test_an_image_that_cannot_be_pulled(here: Here) -> None:
     waiting = {"reason": "ErrImagePull", "message": "no such host"}
     here.cluster.states = [

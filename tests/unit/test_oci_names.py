@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+from registry_double import Registry, served
 
+from imagekit import remote
+from imagekit import site as sites
 from imagekit.errors import Surroundings, UsageError
-from imagekit.oci import connect, login, reference
+from imagekit.oci import connect, login, reference, wire
 from imagekit.oci.reference import Reference
 
 DIGEST = "sha256:" + "a" * 64
@@ -46,6 +49,19 @@ def test_what_is_no_name(text: str, says: str) -> None:
 ])  # fmt: skip
 def test_this_machine(host: str, here: bool) -> None:
     assert connect.loopback(host) is here
+
+
+def test_without_tls_only_here_and_where_a_site_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(Registry()) as there:
+        name = reference.parse(f"{there.address}/ml/pytorch:a")
+        assert connect.to(name).wire.plain
+        monkeypatch.setattr(connect, "loopback", lambda _: False)
+        monkeypatch.setattr(wire.Wire, "rest", lambda *_: None)
+        with pytest.raises(Surroundings):
+            connect.to(name).digest_of("a")
+        assert connect.to(name, without_tls=[there.address]).digest_of("a") == ""
+        site = sites.load(None, {"IMAGEKIT_REGISTRY_PLAIN": f"other.example,{there.address}"})
+        assert remote.repository(name, site).digest_of("a") == ""
 
 
 def config(folder: Path, **rows: object) -> dict[str, str]:

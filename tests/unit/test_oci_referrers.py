@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from registry_double import Fault, Registry, served
+from registry_double import Asked, Fault, Registry, served
 from small_images import pushed, target
 
 from imagekit.errors import Surroundings
@@ -43,6 +43,32 @@ def test_the_same_once_more_changes_nothing(there: Registry, image: Image) -> No
     for _ in range(2):
         referrers.attach(target(there), image.digest, KIND, b"{}", {"when": "1"})
     assert len(referrers.of(target(there), image.digest, KIND)) == 1
+
+
+def test_two_who_write_the_list_at_the_same_moment(there: Registry, image: Image, tmp_path: Path) -> None:
+    """The other one has read it before ours was in it, and writes it after."""
+    repository, name = target(there), image.digest.replace(":", "-")
+    first = referrers.attach(repository, image.digest, KIND, b"1", {})
+    theirs, lost = there.tags["ml/pytorch"].get(name), list[int]()
+
+    def overwritten(asked: Asked) -> None:
+        """Just before each look at what was written, for a while."""
+        writes = sum(one.method == "PUT" and one.path.endswith(name) for one in there.asked)
+        if (
+            theirs
+            and asked.method == "GET"
+            and asked.path.endswith(name)
+            and lost.count(writes) < 1
+            and writes in range(2, 4)
+        ):
+            lost.append(writes)
+            there.tags["ml/pytorch"][name] = theirs
+
+    there.fault = overwritten
+    second = referrers.attach(repository, image.digest, KIND, b"2", {})
+    there.fault = lambda _: None
+    assert [one.digest for one in referrers.of(target(there), image.digest, KIND)] == [first, second]
+    assert lost == ([] if there.refers else [2, 3])
 
 
 def test_an_image_that_is_not_there(there: Registry, image: Image) -> None:
