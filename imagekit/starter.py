@@ -71,9 +71,13 @@ class Started:
     """Lines for people: what was left out and why, hints."""
 
 
-def for_ci(service: str, package: str = f"imagekit=={__version__}") -> str:
+RELEASE = f"imagekit=={__version__}"
+
+
+def for_ci(service: str, package: str = RELEASE) -> str:
     """What builds the images of pipeline.yaml every night. `service`: of CI; `package`: what pip installs there."""
-    return (resources.templates() / f"{service}.yml").read_text(encoding="utf-8").replace("@IMAGEKIT@", package)
+    text = (resources.templates() / f"{service}.yml").read_text(encoding="utf-8")
+    return text.replace("@IMAGEKIT@", package).replace("@RELEASE@", RELEASE)
 
 
 def from_nothing(extends: str, path: str) -> Started:

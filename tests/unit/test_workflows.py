@@ -21,8 +21,10 @@ OWN = Path(__file__).parents[2] / ".github/workflows"
 
 
 def test_this_project_has_what_its_users_get() -> None:
-    """It builds from its own checkout, and that is the only difference."""
+    """It builds from its own checkout, and that is the only difference. Whoever calls it from elsewhere gets a release."""
     assert (OWN / "images.yml").read_text() == starter.for_ci("github", ".")
+    called = yaml.safe_load((OWN / "images.yml").read_text())[True]["workflow_call"]  # `on` is a truth of YAML 1.1
+    assert called["inputs"]["imagekit"]["default"] == f"imagekit=={__version__}"
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,7 @@ def test_init_ci(run: Run, tmp_path: Path, service: str, path: str) -> None:
     code, out, err = run("init", "ci", f"--{service}")
     assert (code, out) == (0, f"{path}\n"), err
     text = (tmp_path / path).read_text()
-    assert f'IMAGEKIT: "imagekit=={__version__}"' in text and "@IMAGEKIT@" not in text
+    assert f"imagekit=={__version__}" in text and not re.search(r"@[A-Z]+@", text)
     assert "REGISTRY_PASSWORD" in text and yaml.safe_load(text)
     assert run("init", "ci", f"--{service}")[0] == 2, "what is there stays"
     assert run("init", "ci", f"--{service}", "--force")[0] == 0
