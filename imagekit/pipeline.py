@@ -25,6 +25,7 @@ from imagekit.errors import Error, Surroundings
 from imagekit.foundation import Foundation
 from imagekit.lock.model import Lock, read
 from imagekit.locking import Say
+from imagekit.oci.kept import kept
 from imagekit.profile import Profile, Wishes, load
 from imagekit.resolution import Resolution
 from imagekit.scratch import cache
@@ -115,12 +116,13 @@ def write_context(context: render.Context, folder: Path, lock: Lock, site: Site,
     """A self-contained build context; files that no plain `docker build` could fetch are put into it."""
     caches.prune(site.settings.build.cache)
     the_store = wheels.store()
-    if context.wheels or context.tools:
-        from imagekit import fetch  # requests, which no other stage needs
+    with kept().in_use():  # nobody removes a wheel between its coming and its going into the context
+        if context.wheels or context.tools:
+            from imagekit import fetch  # requests, which no other stage needs
 
-        placed = fetch.into(the_store, context.wheels, context.tools, lock, site, lambda text: say("fetch", text))
-        context = replace(context, wheels=placed)
-    render.write(context, folder, lambda package: the_store.path(package.file, package.sha256))
+            placed = fetch.into(the_store, context.wheels, context.tools, lock, site, lambda text: say("fetch", text))
+            context = replace(context, wheels=placed)
+        render.write(context, folder, lambda package: the_store.path(package.file, package.sha256))
 
 
 @contextlib.contextmanager

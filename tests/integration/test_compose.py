@@ -266,6 +266,28 @@ def test_a_registry_with_a_login_and_a_private_ca(composed: Composed, tmp_path: 
     assert down.returncode == 4 and "broke off" in down.stderr and "Traceback" not in down.stderr
 
 
+def test_two_at_once_in_one_cache_and_somebody_who_prunes_it(composed: Composed, tmp_path: Path) -> None:
+    """From nothing: both end in the images that they are alone, and nothing is removed that they need."""
+    mine = rooms.make(tmp_path, composed[0].index.parent)
+    _no_docker(mine)
+    shutil.copytree(composed[0].folder / "locks", tmp_path / "locks")
+    path, name = mine.profile("env: {NOTE: two}\n")
+    mine.good("lock", path)
+    call = ("--engine", "compose", "--no-test", "--json", "--output")
+    both = [mine.start("build", one, *call, f"oci:{out}") for one, out in (("tiny", "first"), (path, "second"))]
+    while any(one.poll() is None for one in both):
+        mine.good("cache", "prune", "--to", "0")
+        time.sleep(0.5)
+    done = [one.communicate() for one in both]
+    assert [one.returncode for one in both] == [0, 0], [err for _, err in done]
+    first, second = (json.loads(out) for out, _ in done)
+    assert first["digest"] != second["digest"] and mine.leftovers() == []
+    for place, profile in (("first", "tiny"), ("second", name)):
+        assert f"profile   {profile}" in mine.good("inspect", f"oci:{place}").stdout
+        proven = mine.good("test", f"oci:{place}", "--stage", "static")
+        assert "what was asked for passed" in proven.stderr
+
+
 def test_an_engine_gets_the_layers_that_it_lacks(built: Built, composed: Composed) -> None:
     room, _ = composed
     (room.folder / "engine").mkdir()
