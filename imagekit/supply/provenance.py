@@ -45,7 +45,13 @@ def statement(lock: Lock, record: Record, digest: str) -> dict[str, Any]:
             "buildDefinition": {
                 "buildType": BUILD,
                 "externalParameters": asked,
-                "internalParameters": {"lock": f"sha256:{record.lock}", "key": record.key, "plan": record.parts},
+                "internalParameters": {
+                    "lock": f"sha256:{record.lock}",
+                    "key": record.key,
+                    "plan": record.parts,
+                    # of the site: its names of indexes; their addresses are nobody's business
+                    "indexes": sorted({package.index for package in lock.packages if package.index}),
+                },
                 "resolvedDependencies": [*_below(lock), *_python(lock), *_system(lock, record)],
             },
             "runDetails": {"builder": {"id": BUILDER, "version": {"imagekit": __version__}}},
