@@ -46,20 +46,35 @@ def command(file: str, form: str, output: str | None, site: str | None) -> None:
 
 
 def _bake(found: list[Judged], folder: Path, site: Site) -> Path:
-    """Every context, and the file that names them."""
+    """Every context, and the file that names them. Raises what the first cell failed by, when all others are there."""
     from imagekit import locking, pipeline
     from imagekit.cells import formats
     from imagekit.cli.output import Lines
+    from imagekit.errors import Error, Interrupted
     from imagekit.files import write
 
-    say = Lines()
+    say, rendered, failed = Lines(), [], dict[str, Error]()
     for one in found:
         if one.profile and one.resolution:
             say("render", one.tag)
-            lock, _ = locking.locked(one.profile, one.resolution, site, say, locking.LockOptions())
-            context = pipeline.rendered(one.profile, lock)
-            pipeline.write_context(context, folder / "contexts" / formats.target(one), lock, site, say)
+            try:
+                lock, _ = locking.locked(one.profile, one.resolution, site, say, locking.LockOptions())
+                context = pipeline.rendered(one.profile, lock)
+                pipeline.write_context(context, folder / "contexts" / formats.target(one), lock, site, say)
+            except Interrupted:
+                raise
+            except Error as error:  # of one cell: others may have other packages, from other indexes
+                failed[one.tag] = error
+            else:
+                rendered.append(one)
     path = folder / "docker-bake.json"
-    write(path, f"{formats.bake(found, 'contexts')}\n".encode())
+    write(path, f"{formats.bake(rendered, 'contexts')}\n".encode())
     say("", f"build them: cd {folder} && docker buildx bake --load")
+    for first in failed.values():
+        lines = [f"{tag}: {line}" for tag, error in failed.items() for line in (error.message, *error.details)]
+        told = Error(
+            f"not in {path}: {len(failed)} of {len(failed) + len(rendered)} images", details=lines, hint=first.hint
+        )
+        told.exit_code = first.exit_code
+        raise told
     return path

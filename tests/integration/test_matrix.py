@@ -15,6 +15,10 @@ def test_bake_builds_what_the_matrix_says(room: Room) -> None:
     (room.folder / "pipeline.yaml").write_text(f"matrix: {{profile: [{one}, {two}]}}\n")
     path = room.good("matrix", "--format", "bake", "-o", "out").stdout.strip()
     assert path == "out/docker-bake.json"
+    bad, third = room.profile('packages: ["toolz==99"]\n')
+    (room.folder / "pipeline.yaml").write_text(f"matrix: {{profile: [{one}, {bad}, {two}]}}\n")
+    part = room.run("matrix", "--format", "bake", "-o", "out")
+    assert part.returncode == 3 and f"1 of 3 images\n  pytorch:2.4.1-cuda12.1-{third}: " in part.stderr, part.stderr
     tags = [f"pytorch:2.4.1-cuda12.1-{name}" for name in (first, second)]
     found = json.loads((room.folder / path).read_text())["target"]
     assert [row["tags"] for row in found.values()] == [[tag] for tag in tags]
