@@ -86,6 +86,8 @@ def _suite_of_image(name: str, found: Foundation) -> str:
         f"it has torch {version} already ({folder}); a second one would double it"
         for folder, version in found.torch.items()
     ]
+    if "/opt/venv/bin/python3" in found.pythons and not found.torch:
+        problems.append("it has an environment in /opt/venv, where imagekit's goes: their packages would be mixed")
     own = found.pythons.get("/usr/bin/python3")
     if system and own and own != system.python:
         problems.append(f"its /usr/bin/python3 is {own}, and that of {found.os} {found.version} is {system.python}")

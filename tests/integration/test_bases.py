@@ -191,6 +191,10 @@ REFUSED = {
         [TORCH.format("/usr/local/lib/python3.11/dist-packages", "2.4.0a0+f70bd71a48.nv24.06")],
         "it has torch 2.4.0a0+f70bd71a48.nv24.06 already",
     ),
+    "an environment": (
+        ["RUN mkdir -p /opt/venv/bin && ln -s /usr/bin/python3 /opt/venv/bin/python3"],
+        "it has an environment in /opt/venv, where imagekit's goes",
+    ),
     "another glibc": (["RUN sed -i 's/VERSION_ID=\"12\"/VERSION_ID=\"13\"/' /etc/os-release"], "its glibc is 2.36"),
     "no apt": (["RUN mv /usr/bin/apt-get /usr/bin/gone"], "it has no apt-get"),
     "a distribution nobody knows": (
