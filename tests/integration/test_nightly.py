@@ -274,9 +274,13 @@ def test_two_nights_at_once(nights: Nights) -> None:
         wait(lambda: (nights.room.folder / "nights/journal.jsonl").is_file())
         second = nights.room.run("nightly", "--state", "nights")
         assert second.returncode == 4 and f"pid {first.pid}" in second.stderr and "--wait" in second.stderr
+        third = nights.room.start("nightly", "--state", "nights", "--wait", "--json")
     finally:
         first.communicate(timeout=PATIENCE)
-    assert first.returncode == 0
+    out, err = third.communicate(timeout=PATIENCE)
+    assert (first.returncode, third.returncode) == (0, 0) and f"pid {first.pid}" in err, err
+    found = json.loads(out)
+    assert found["number"] == 2 and {cell["did"] for cell in found["cells"]} == {"nothing"}
 
 
 @pytest.mark.parametrize("word", ["compose", "push", *(pytest.param(word, marks=LONG) for word in ("prove", "tag"))])
