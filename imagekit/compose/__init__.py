@@ -10,6 +10,7 @@ What was converted before is not read again (`oci.kept`).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -123,9 +124,10 @@ def ahead(wheel: Wheel, python: str, shelf: Kept, made: Callable[[Stacked], None
 
     Nearly none does; where one does, `compose` makes another. Raises BuildFailed, Surroundings.
     """
-    key = _key("wheels", [_made_of(wheel, python, [])])
+    read = functools.cache(lambda: installed.files(wheel.path, python))
     with unharmed({wheel.path: wheel.sha256}):
-        found = shelf.take(key, lambda out: layer.write(out, layer.entries(installed.files(wheel.path, python))))
+        key = _key("wheels", [_made_of(wheel, _python_in(wheel, python, read, shelf), [])])
+        found = shelf.take(key, lambda out: layer.write(out, layer.entries(read())))
     made(Stacked(*found, Slot((wheel,), False).told))
 
 
@@ -171,7 +173,7 @@ class _Files:
     """What the wheels bring, read only when it is asked: a layer that is known needs none of it."""
 
     def __init__(self, wheels: Sequence[Wheel], python: str, wins: Sequence[str], shelf: Kept) -> None:
-        self._python, self._wins = python, wins
+        self._python, self._wins, self._shelf = python, wins, shelf
         self._wheels = {wheel.name: wheel for wheel in wheels}
         self._read: dict[str, tuple[File, ...]] = {}
         self._lock = threading.Lock()
@@ -179,7 +181,8 @@ class _Files:
 
     def key(self, wheel: Wheel) -> list[object]:
         """What the files of a wheel in the image follow from."""
-        return _made_of(wheel, self._python, self._lost.get(wheel.name, []))
+        python = _python_in(wheel, self._python, lambda: self._all(wheel), self._shelf)
+        return _made_of(wheel, python, self._lost.get(wheel.name, []))
 
     def of(self, wheels: Sequence[Wheel]) -> list[File]:
         """Each path once: where two wheels of a layer bring the same file, it is the same."""
@@ -261,8 +264,20 @@ def _read(layer: Path) -> list[File]:
         return [File(member.name, stream.read()) for member in archive if (stream := archive.extractfile(member))]
 
 
+def _python_in(wheel: Wheel, python: str, read: Callable[[], Sequence[File]], shelf: Kept) -> str:
+    """The Python that the files of a wheel follow from; empty where they are the same for each. Remembered."""
+    note = shelf.folder / MEMO / _key("python", wheel.sha256)
+    try:
+        word = note.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        word = "every" if installed.for_every_python(read(), python) else "one"
+        write(note, word.encode())
+    return "" if word == "every" else python
+
+
 def _made_of(wheel: Wheel, python: str, lost: Sequence[str]) -> list[object]:
-    """What the files of a wheel in the image follow from; `lost`: paths that another one brings instead."""
+    """What the files of a wheel in the image follow from; `python`: as `_python_in` has it; `lost`: paths that another
+    one brings instead."""
     return [wheel.sha256, python, list(lost)]
 
 

@@ -13,7 +13,7 @@ import hashlib
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from email.parser import HeaderParser
 from pathlib import Path
@@ -150,6 +150,13 @@ def _recorded(wheel: Path, found: dict[str, Member], info: str) -> dict[str, str
     if problems:
         raise refused(wheel, problems)
     return digests
+
+
+def for_every_python(files: Iterable[File], python: str) -> bool:
+    """Whether `files` would give the same for another Python than `python`: all but headers, and pip's own script."""
+    return not any(
+        file.path.startswith(f"{VENV}/include/site/python") or file.path == f"{VENV}/bin/pip{python}" for file in files
+    )
 
 
 def _place(name: str, info: str, python: str) -> tuple[str, str]:

@@ -39,3 +39,18 @@ def test_a_wrong_guess_is_in_no_image(tmp_path: Path) -> None:
     files = compose._Files([loses, stays], "3.11", ["stays"], shelf)
     layer, _ = compose._made(Slot((loses,), False), files, Compiler(System((), {}), "3.11", shelf), shelf)
     assert layer.digest != told[0].layer.digest and layer.files == told[0].layer.files - 1
+
+
+def test_what_fits_every_python_is_made_once(tmp_path: Path) -> None:
+    """Not even read again for another one; headers lie in a folder of their Python."""
+    shelf, told = Kept(tmp_path / "layers"), list[Stacked]()
+    pure = wheel(tmp_path, "pure", a="1\n")
+    headers = standins.Wheel("headers", "1.0", (), {"headers-1.0.data/headers/a.h": "/* */"})
+    (tmp_path / headers.file).write_bytes(headers.content())
+    bound = Wheel("headers", "1.0", "heavy", sha256(tmp_path / headers.file), tmp_path / headers.file)
+    for python in ("3.11", "3.13"):
+        compose.ahead(bound, python, shelf, told.append)
+        compose.ahead(pure, python, shelf, told.append)
+        pure.path.unlink(missing_ok=True)
+    digests = [one.layer.digest for one in told]
+    assert digests[1] == digests[3] and digests[0] != digests[2]
