@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from imagekit import scratch
 from imagekit.engines.result import STDERR, STDOUT, Result
@@ -182,7 +182,7 @@ class Cluster:
         A log does not tell stdout from stderr. One that breaks off while its pod goes on (load balancers end quiet
         connections) is followed once more, from where it was. Raises Surroundings where the pod is gone.
         """
-        ends, seen, rest = time.monotonic() + timeout, 0, ""
+        ends, seen = time.monotonic() + timeout, 0
         out, err, size = list[str](), "", 0
 
         def take(line: str) -> None:
@@ -196,13 +196,14 @@ class Cluster:
 
         while True:
             rest = ""
-            with self._log(pod, ends - time.monotonic()) as (log, late):
+            with self._log(pod, ends - time.monotonic()) as (log, said, late):
                 for number, line in enumerate(log):
                     if not line.endswith("\n"):
                         rest = line  # its end, or it broke off in the middle of a line
                     elif number >= seen:
                         seen += 1
                         take(line)
+                err = (err + said.read())[-STDERR:]  # kubectl's own words: that nobody may read it, or that it broke
             code = None if late.is_set() else self._ended(job)
             if code is not None or late.is_set() or time.monotonic() > ends:
                 if rest:
@@ -210,11 +211,11 @@ class Cluster:
                 return code, "".join(out), err
 
     @contextlib.contextmanager
-    def _log(self, pod: str, seconds: float) -> Iterator[tuple[Iterator[str], threading.Event]]:
-        """The lines of a log as they come, and whether they were cut off after so many seconds."""
+    def _log(self, pod: str, seconds: float) -> Iterator[tuple[IO[str], IO[str], threading.Event]]:
+        """A log as it comes, what kubectl says besides, and whether they were cut off after so many seconds."""
         process = subprocess.Popen(
             self._call(["logs", "-f", pod]), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, errors="replace", preexec_fn=scratch.die_with_parent,
+            stderr=subprocess.PIPE, text=True, errors="replace", preexec_fn=scratch.die_with_parent,
         )  # fmt: skip
         late = threading.Event()
 
@@ -225,9 +226,9 @@ class Cluster:
         alarm = threading.Timer(seconds, stop)
         alarm.daemon = True
         alarm.start()
-        assert process.stdout
+        assert process.stdout and process.stderr
         try:
-            yield iter(process.stdout), late
+            yield process.stdout, process.stderr, late
         finally:
             alarm.cancel()
             process.kill()

@@ -17,6 +17,7 @@ from imagekit import index_session
 from imagekit.errors import Error, ImpossibleWish, Surroundings
 from imagekit.index_page import ACCEPT, Listed, parse
 from imagekit.index_session import RETRIES, session
+from imagekit.oci.answers import stored_length
 from imagekit.site import Site, origin
 
 TIMEOUT = 60
@@ -56,8 +57,7 @@ def download(site: Site, name: str, url: str, out: IO[bytes], variant: str = "")
                 if not (span and answer.headers.get("Content-Range", "").startswith(f"bytes {here}-")):
                     out.seek(0)
                     out.truncate()
-                    length = answer.headers.get("Content-Length", "")
-                    whole = int(length) if length.isdecimal() and "Content-Encoding" not in answer.headers else 0
+                    whole = stored_length(answer)
                 try:
                     for block in answer.iter_content(1 << 20):
                         out.write(block)

@@ -26,6 +26,12 @@ class Refused(Surroundings):
         """Codes of the errors in the reply, as BLOB_UNKNOWN."""
 
 
+def stored_length(answer: requests.Response) -> int:
+    """The bytes of what an answer sends; 0 where it does not say, or packs them on the way."""
+    told = answer.headers.get("Content-Length", "")
+    return int(told) if told.isdecimal() and "Content-Encoding" not in answer.headers else 0
+
+
 def refusal(host: str, method: str, answer: requests.Response) -> Refused:
     """An answer of 400 and above, in words."""
     code = answer.status_code

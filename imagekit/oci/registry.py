@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import requests
 
 from imagekit.errors import Surroundings
-from imagekit.oci.answers import ATTEMPTS, Refused
+from imagekit.oci.answers import ATTEMPTS, Refused, stored_length
 from imagekit.oci.body import Progress
 from imagekit.oci.challenge import pause
 from imagekit.oci.image import INDEX, MANIFEST
@@ -129,7 +129,7 @@ class Repository:
             with self.wire.ask("GET", self._blob(digest), self.pull, stream=True, headers=ranged) as answer:
                 begins = f"bytes {done}-" if answer.status_code == 206 else ""
                 at = done if begins else 0
-                whole = whole if begins else _length(answer)
+                whole = whole if begins else stored_length(answer)
                 try:
                     if not answer.headers.get("Content-Range", "").startswith(begins):
                         whole = 0  # of no use: what comes next is all of it
@@ -198,9 +198,3 @@ class Repository:
         if location := answer.headers.get("Location", ""):
             with contextlib.suppress(Surroundings):
                 self.wire.ask("DELETE", location, self.push, once=True)
-
-
-def _length(answer: requests.Response) -> int:
-    """The bytes of what an answer sends; 0 where it does not say, or packs them on the way."""
-    told = answer.headers.get("Content-Length", "")
-    return int(told) if told.isdecimal() and "Content-Encoding" not in answer.headers else 0
