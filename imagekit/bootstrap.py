@@ -32,7 +32,7 @@ ROOM = 2_000_000
 _FULL = re.compile(r"No space left on device|not enough free space|\(28: ")
 
 PATIENCE = 5
-"""Seconds in which the processes of a killed group are gone."""
+"""Seconds in which the processes of a group are gone that was told to end."""
 
 HOOKS = (
     # mmdebstrap copies these from the host
@@ -190,12 +190,18 @@ def stop_all() -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """mmdebstrap unmounts and cleans on SIGINT; what it started may outlive it, and still write where we clean up."""
-    process.send_signal(signal.SIGINT)
-    with contextlib.suppress(subprocess.TimeoutExpired):  # it waits for somebody who does not end
-        process.wait(60)
-    ends = time.monotonic() + PATIENCE
+    """As Ctrl-C does in a terminal: all of its group are told, mmdebstrap unmounts and cleans.
+
+    Told alone, it waits for an apt that waits for room on a disk; and what it started may outlive it, and still write
+    where we clean up.
+    """
     with contextlib.suppress(ProcessLookupError):  # nobody of its group is left
+        for told in (signal.SIGINT, signal.SIGTERM):
+            os.killpg(process.pid, told)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+                break
+        ends = time.monotonic() + PATIENCE
         while time.monotonic() < ends:
             os.killpg(process.pid, signal.SIGKILL)
             time.sleep(0.02)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -62,7 +63,8 @@ class Room:
         try:
             out, err = process.communicate(timeout=PATIENCE)
         finally:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def good(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -41,9 +42,10 @@ def full(room: Room, *call: str) -> str:
 
 SIZES = (
     pytest.param("1m", "no space left", id="lock"),
-    pytest.param("20m", "there is no room for a system", id="lists of packages"),
+    # wheels and both systems are had at once: whoever asks for the last bytes is told
+    pytest.param("20m", "there is no room for a system|wheels cannot be written: No space", id="lists of packages"),
     pytest.param("200m", "there is no room for a system", id="system"),
-    pytest.param("420m", "is there room on the disk?", id="proof"),
+    pytest.param("420m", r"is there room on the disk\?", id="proof"),
 )
 
 
@@ -52,7 +54,7 @@ def test_of_the_caches(alone: Room, disk: Disk, size: str, said: str) -> None:
     small = replace(alone, cache=disk.path)
     disk.has(size)
     call = ("build", "tiny", "--engine", "compose", "--output", "oci:out")
-    assert said in full(small, *call)
+    assert re.search(said, full(small, *call))
     assert not (alone.folder / "out").exists()
     if size == "420m":
         disk.has("2g")
