@@ -21,7 +21,7 @@ import standins
 from imagekit.lock.model import Lock, read
 
 LOCK = "locks/tiny/2.4.1-cuda12.1-py311.json"
-PATIENCE = 120
+PATIENCE = 300
 """Seconds that one command may take before its test fails."""
 
 

@@ -1,4 +1,4 @@
-"""All nights as one page: what there is now, what changed and why, and how sizes and times went."""
+"""All nights as one page: what there is now, what changed and why, and how sizes, times, proofs and figures went."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def html(nights: Sequence[Night]) -> str:
     return page.html(
         Page(
             title="Nightly images",
-            verdict=f"bad: {', '.join(bad)}" if bad else f"{good} images are good",
+            verdict=f"bad: {', '.join(bad)}" if bad else f"{good} {'image is' if good == 1 else 'images are'} good",
             mood="bad" if bad else "good",
             facts=(
                 ("night", f"{last.number}, {_when(last)}"),
@@ -112,11 +112,28 @@ def _charts(tag: str, nights: Sequence[Night]) -> list[Chart]:
     found = [
         _chart(tag, "size, compressed", [(_when(n), c.size / 1e9, amounts.size(c.size)) for n, c in cells]),
         _chart("", "time to make and prove", [(_when(n), c.seconds, amounts.clock(c.seconds)) for n, c in cells]),
+        *_proofs(tag, nights),
     ]
     for name in newest.figures:
         bars = [(_when(n), c.figures[name], amounts.number(c.figures[name])) for n, c in cells if name in c.figures]
         found.append(_chart("", name, bars))
     return found
+
+
+def _proofs(tag: str, nights: Sequence[Night]) -> list[Chart]:
+    """How the proofs of one image went; a night in which it was bad has none, and is seen."""
+    cells = [(night, cell) for night in nights if (cell := night.cell(tag)) and (cell.checks or cell.state == "bad")]
+    cells = cells[-SHOWN:]
+    if not any(cell.checks for _, cell in cells):
+        return []
+    passed, took = [], []
+    for night, cell in cells:
+        stages, bad = [f"{stage} {count}" for stage, count in cell.checks.items()], cell.state == "bad"
+        text = ", ".join([*stages, *(["bad"] if bad else [])])
+        passed.append(Bar(_when(night), sum(cell.checks.values()), text, mood="bad" if bad else ""))
+        if cell.checks:
+            took.append(Bar(_when(night), cell.proof_seconds, amounts.clock(cell.proof_seconds)))
+    return [Chart("", tuple(passed), unit="checks that passed"), Chart("", tuple(took), unit="time to prove")]
 
 
 def _chart(title: str, unit: str, bars: Sequence[tuple[str, float, str]]) -> Chart:

@@ -65,6 +65,9 @@ class Cell(BaseModel):
     seconds: float = 0
     proof: str = ""
     """static 26, cpu 14"""
+    checks: dict[str, int] = Field(default_factory=dict)
+    """Of the proof of this night: stage -> checks that passed."""
+    proof_seconds: float = 0
     on: dict[str, str] = Field(default_factory=dict)
     """Runner -> what it said this night."""
     figures: dict[str, float] = Field(default_factory=dict)

@@ -187,14 +187,21 @@ def _with_result(cell: Cell, one: Decision, row: dict[str, Any]) -> Cell:
     """`row`: what the call printed."""
     assert one.before
     if one.action != BUILD:
-        proof = evidence.stages(reports.from_json(row))
-        return cell.model_copy(update={"reference": one.before.reference, "proof": proof})
+        return _told(cell.model_copy(update={"reference": one.before.reference}), row)
     new = record.Record.model_validate(row["record"])
     old = one.before.made.record if one.before.made else None
     changes = record.changes(old.packages | old.system, new.packages | new.system) if old else []
-    proof = evidence.stages(reports.from_json(row["proof"])) if row["proof"] else ""
-    told = {"reference": str(row["reference"]), "size": int(row["size"]), "changes": tuple(changes), "proof": proof}
-    return cell.model_copy(update=told)
+    told = {"reference": str(row["reference"]), "size": int(row["size"]), "changes": tuple(changes)}
+    return _told(cell.model_copy(update=told), row["proof"])
+
+
+def _told(cell: Cell, proof: dict[str, Any] | None) -> Cell:
+    """With what its proof found; none where the very same image was proven before."""
+    if not proof:
+        return cell
+    report = reports.from_json(proof)
+    found = {"checks": evidence.passed(report), "proof_seconds": round(report.seconds, 1)}
+    return cell.model_copy(update={"proof": evidence.stages(report), **found})
 
 
 def _as_it_is(one: Decision, room: Room) -> tuple[Cell, Before | None]:

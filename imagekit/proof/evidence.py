@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +128,12 @@ def stages(report: Report) -> str:
             of = f" of {len(checks)}" if len(passed) < len(checks) else ""
             texts.append(f"{stage} {len(passed)}{of}" + (f" ({reused} reused)" if reused else ""))
     return ", ".join(texts) or report.problem[:40]
+
+
+def passed(report: Report) -> dict[str, int]:
+    """Stage -> checks that passed."""
+    counts = Counter(check.stage for check in report.checks if check.status == "PASS")
+    return {stage: counts[stage] for stage in reports.STAGES if counts[stage]}
 
 
 def _files(place: Path) -> list[Path]:

@@ -157,7 +157,8 @@ def nights() -> str:
     good = Cell(tag="pytorch:2.4.1-cuda12.1-video-llm", state="good", reference=image, size=3_100_000_000, proof="static 26, cpu 14",
                 promoted={"prod": "there"})  # fmt: skip
     made = {"did": "built", "seconds": 61, "reasons": ("security: openssl 3.0.1 -> 3.0.2",), "log": "nights/000018/a.log",
-            "changes": ("openssl 3.0.1 -> 3.0.2", f"{'x' * 200} 1 -> 2"), "figures": {"resnet18/cpu": 12.5}}  # fmt: skip
+            "changes": ("openssl 3.0.1 -> 3.0.2", f"{'x' * 200} 1 -> 2"), "checks": {"static": 26}, "proof_seconds": 65,
+            "figures": {"resnet18/cpu": 12.5}}  # fmt: skip
     bad = Cell(
         tag=f"pytorch:2.9.1-{'x' * 100}", state="bad", why=("the image is not proven", f"FAIL {LONG} {EVIL}"), code=5
     )
@@ -283,6 +284,7 @@ def test_nights_say_what_is_bad_and_what_changed(look: Look) -> None:
         ["bad", "the image is not proven"], ["built", "security: openssl 3.0.1 -> 3.0.2"],
     ]  # fmt: skip
     assert [(bar["label"], bar["value"]) for bar in seen["bars"]] == [
-        ("2026-11-18 02:00 UTC", "3.1 GB"), ("2026-11-18 02:00 UTC", "1:01"), ("2026-11-18 02:00 UTC", "12.5"),
+        ("2026-11-18 02:00 UTC", "3.1 GB"), ("2026-11-18 02:00 UTC", "1:01"),
+        ("2026-11-18 02:00 UTC", "static 26"), ("2026-11-18 02:00 UTC", "1:05"), ("2026-11-18 02:00 UTC", "12.5"),
     ]  # fmt: skip
     assert any("FAIL" in text for text in seen["shown"]), "what is bad is open"

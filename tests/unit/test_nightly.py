@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -364,6 +365,19 @@ def test_the_page_has_what_is_and_what_was() -> None:
     text = page.html([night(1, known, BAD.model_copy(update={"vulnerabilities": {}}))])
     assert "1 critical, 2 high; 1 counts" in text and "CVE-1 critical: zlib1g" in text and ">none<" in text
     assert "1 of 2 nights had nothing to do" in page.html([night(1, GOOD), night(2, quiet)])
+
+
+def test_the_page_shows_how_proofs_went() -> None:
+    """A night in which an image was bad is seen among them; one that left it as it was tells nothing."""
+    proven = GOOD.model_copy(update={"checks": {"static": 26, "cpu": 14}, "proof_seconds": 65.0})
+    fewer = proven.model_copy(update={"checks": {"static": 26, "cpu": 13}, "did": "proven"})
+    quiet = GOOD.model_copy(update={"did": "nothing", "reasons": ()})
+    broken = GOOD.model_copy(update={"did": "nothing", "state": "bad", "why": ("FAIL  imports",), "size": 0})
+    text = page.html([night(1, proven), night(2, quiet), night(3, broken), night(4, fewer)])
+    assert text.count("checks that passed") == text.count("time to prove") == 1
+    told = re.findall(r"static 26, cpu \d+|>bad<|>1:05<", text.partition("checks that passed")[2])
+    assert told == ["static 26, cpu 14", ">bad<", "static 26, cpu 13", ">1:05<", ">1:05<"]
+    assert "checks that passed" not in page.html([night(1, GOOD), night(2, broken)])
 
 
 def test_reasons_are_texts() -> None:
