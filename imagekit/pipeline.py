@@ -41,7 +41,7 @@ def resolved(
     """`upgrade`: an image base is asked again, instead of taken as its lock has it; `given`: what to decide by, in
     place of imagekit's own facts and of what an engine says."""
     profile = load(name, wishes.overlays)
-    facts, look = given or (_facts(profile, wishes, site), lambda reference: _look(profile, reference, say, upgrade))
+    facts, look = given or (_facts(profile, wishes, site), lambda reference: _look(profile, reference, site, say, upgrade))
     r = resolution = resolve(
         profile, wishes, base_default=site.settings.base.default, base_map=site.settings.base.map, look=look,
         nodes=fleet(site), facts=facts,
@@ -75,10 +75,11 @@ def targets(profile: Profile, site: Site) -> dict[str, str]:
     return {node.name: node.sm for node in fleets.targets(profile, fleet(site), load_facts()) if node.sm}
 
 
-def _look(profile: Profile, reference: str, say: Say, upgrade: bool) -> Foundation | None:
-    """What an image base offers: as a lock of this profile has it, else as the engine's image says, pulled if need be.
+def _look(profile: Profile, reference: str, site: Site, say: Say, upgrade: bool) -> Foundation | None:
+    """What an image base offers: as a lock of this profile has it, else as the engine's image says, pulled if need be;
+    where there is no engine, as that of its registry says.
 
-    None where there is no engine, or no such image: then its name must tell enough.
+    None where there is no such image: then its name must tell enough.
     """
     folders = [Path("locks") / profile.name, resources.profiles() / "locks" / profile.name]
     for path in [] if upgrade else sorted(path for folder in folders for path in folder.glob("*.json")):
@@ -90,7 +91,9 @@ def _look(profile: Profile, reference: str, say: Say, upgrade: bool) -> Foundati
     try:
         engine = Engine()
     except Surroundings:
-        return None
+        from imagekit.compose import asked  # requests, which no other question needs
+
+        return asked.of_registry(reference, site, kept(), say)
     image = engine.image(reference)
     if image is None or (upgrade and foundation.digest_of(reference, image)):  # the registry's tag may have moved
         say("base", f"pulling {reference}")

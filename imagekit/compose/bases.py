@@ -39,19 +39,17 @@ class Below:
 def of_image(base: Base, site: Site, shelf: Kept, say: Say) -> Below:
     """Raises Surroundings where the image cannot be had, or is another one than when it was locked."""
     if base.digest:
-        name = references.parse(f"{_with_host(base.name)}@{base.digest}")
+        name = references.parse(f"{with_host(base.name)}@{base.digest}")
         there = remote.Remote(base.name, remote.repository(name, site), name.digest)
         image = pulled.pulled(there, shelf, say)
         return Below(image.layers, *_configuration(there.config.get("config") or {}))
     return _of_engine(base, shelf, say)
 
 
-def _with_host(name: str) -> str:
-    """As an engine reads it: a name without a registry is one of Docker Hub. The tag goes, the digest says it all."""
+def with_host(name: str) -> str:
+    """As an engine reads it: a name without a registry is one of Docker Hub."""
     first, slash, _ = name.partition("/")
-    whole = name if slash and ("." in first or ":" in first or first == "localhost") else f"docker.io/{name}"
-    folder, slash, last = whole.rpartition("/")
-    return f"{folder}{slash}{last.partition(':')[0]}"
+    return name if slash and ("." in first or ":" in first or first == "localhost") else f"docker.io/{name}"
 
 
 def _of_engine(base: Base, shelf: Kept, say: Say) -> Below:

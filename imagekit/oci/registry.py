@@ -99,10 +99,13 @@ class Repository:
         kind = told_of.get("Content-Type", "").partition(";")[0] or str(json.loads(content).get("mediaType", ""))
         return content, kind
 
-    def digest_of(self, tag: str) -> str:
-        """The digest of a tag's manifest, asked without reading it; empty where there is no such tag."""
+    def digest_of(self, tag: str, *, once: bool = False) -> str:
+        """The digest of a tag's manifest, asked without reading it; empty where there is no such tag.
+
+        `once`: a registry that does not answer is not asked again.
+        """
         path = f"/v2/{self.name}/manifests/{tag}"
-        answer = self.wire.ask("HEAD", path, self.pull, headers={"Accept": ACCEPT}, fine=(404,))
+        answer = self.wire.ask("HEAD", path, self.pull, headers={"Accept": ACCEPT}, fine=(404,), once=once)
         if answer.status_code == 404:
             return ""
         told = answer.headers.get("Docker-Content-Digest", "")

@@ -137,6 +137,35 @@ def test_without_an_engine_on_an_image_of_a_registry(room: Room, image: Make, tm
         assert before < {path.parent.name for path in (tmp_path / "registry").rglob("data")}
 
 
+def test_no_engine_is_needed_to_ask_an_image_of_a_registry(room: Room, image: Make, tmp_path: Path) -> None:
+    """What comes out is what an engine's lock has; then the image is made of what was got to ask it."""
+    with registries.served(tmp_path / "registry") as host:
+        name = image(*LINES, name=f"{host}/company/base:1")
+        docker("push", "-q", name)
+        call = ("lock", "tiny", "--base", f"image:{name}")
+        room.good(*call)
+        (path,) = (room.folder / "locks/tiny").glob("*-image*.json")
+        by_engine = path.read_text()
+        path.unlink()
+        room.extra["DOCKER_HOST"] = "unix:///nowhere.sock"
+        asked = f"fetching {name}, to see what it offers"
+        done = room.good(*call)
+        assert asked in done.stderr and "sets PYTHONPATH" in done.stderr and path.read_text() == by_engine
+        path.unlink()
+        assert asked not in room.good(*call).stderr and path.read_text() == by_engine
+        made = room.good("build", "tiny", "--base", f"image:{name}", "--engine", "compose", "--output", "oci:out")
+        assert "static  " in made.stderr and "of layers that are not here" not in made.stderr
+        torch = image(TORCH.format("/opt/conda/lib/python3.11/site-packages", "2.4.1"), name=f"{host}/company/base:2")
+        docker("push", "-q", torch)
+        refused = room.run("lock", "tiny", "--base", f"image:{torch}")
+        assert refused.returncode == 3 and "it has torch 2.4.1 already" in refused.stderr
+        gone = room.run("lock", "tiny", "--base", f"image:{host}/company/base:none")
+        assert gone.returncode == 2 and "its name does not tell its distribution" in gone.stderr
+    assert room.leftovers() == []
+    down = room.run("lock", "tiny", "--base", f"image:{host}/company/base:3")
+    assert down.returncode == 2 and "is not asked what it offers" in down.stderr
+
+
 def test_a_base_that_moved_is_noticed(room: Room, image: Make) -> None:
     name = image("RUN echo 1 >/etc/version")
     room.good("lock", "tiny", "--base", f"image:{name}")
