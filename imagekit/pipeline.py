@@ -41,7 +41,10 @@ def resolved(
     """`upgrade`: an image base is asked again, instead of taken as its lock has it; `given`: what to decide by, in
     place of imagekit's own facts and of what an engine says."""
     profile = load(name, wishes.overlays)
-    facts, look = given or (_facts(profile, wishes, site), lambda reference: _look(profile, reference, site, say, upgrade))
+    facts, look = given or (
+        _facts(profile, wishes, site),
+        lambda reference: _look(profile, reference, site, say, upgrade),
+    )
     r = resolution = resolve(
         profile, wishes, base_default=site.settings.base.default, base_map=site.settings.base.map, look=look,
         nodes=fleet(site), facts=facts,

@@ -1,7 +1,7 @@
-"""image + newer distribution packages -> image: the layers of wheels stay as they are.
+"""image + newer distribution packages, or another base image -> image: the layers of wheels stay as they are.
 
-A security update of the system moves the lowest layer of a composed image and nothing above it, so that it, a config
-and a manifest are all that is sent.
+A security update of the system moves the lowest layers of a composed image, and on an image as a base the layer with
+its lock, so that these, a config and a manifest are all that is sent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagekit import amounts, caches, composed, papers, pipeline, record, tag
+from imagekit import amounts, caches, composed, onto, papers, pipeline, record, tag
 from imagekit.compose import system
 from imagekit.compose.outputs import Output, Outputs
 from imagekit.compose.system import System
@@ -24,7 +24,7 @@ from imagekit.lock.model import Lock
 from imagekit.locking import Say
 from imagekit.oci import reference as references
 from imagekit.oci.image import Image, restacked
-from imagekit.oci.kept import kept
+from imagekit.oci.kept import Kept, kept
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry import Repository
 from imagekit.proof import runner
@@ -57,50 +57,45 @@ class Done:
 def rebase(
     remote: Remote, base: str, site: Site, wanted: Sequence[Output], say: Say, *, prove: bool, wish: runner.Wish
 ) -> Done:
-    """`base`: distro:SUITE, or empty for the image's own; `wanted`: empty for where the image is.
+    """`base`: distro:SUITE or image:REFERENCE, or empty for the image's own; `wanted`: empty for where the image is.
 
-    Nothing is written of an image that is not proven. Raises UsageError for an image that was not composed, or for
-    another Python; NotProven; Surroundings.
+    Nothing is written of an image that is not proven. Raises UsageError for an image that was not composed, or for a
+    base that offers something else; NotProven; Surroundings.
     """
     started = time.monotonic()
     shelf = kept()
     caches.prune(site.settings.build.cache)
-    lock = lock_of(remote)
-    r = lock.resolution
-    if base and base != f"{r.base.kind}:{r.base.name}":
-        raise UsageError(
-            f"{remote.told} has wheels and bytecode for Python {r.python} of {r.base.name}, not for {base}",
-            hint=f"imagekit build {r.profile} --base {base}",
-        )
-    if r.base.kind != "distro" or r.apt_sources or r.trust or r.steps:
-        raise UsageError(
-            f"{remote.told} stands on more than packages of {r.base.name}: an image, or what an overlay brings",
-            hint=f"imagekit build {r.profile}, with its overlays: archives, roots and steps are run again",
-        )
+    carried = lock_of(remote)
+    lock = _onto(carried, base, remote, site, shelf, say)
     with pipeline.build_lock(f"rebase-{hashlib.sha256(remote.told.encode()).hexdigest()[:12]}", say), shelf.in_use():
         here = not prove and all(_is_there(remote, output) for output in wanted)
         old = pulled(remote, shelf, say, whole=not here)
-        if not old.layers or not BOTTOM.fullmatch(old.layers[0].made_by):
+        below = _below(old, lock)
+        if not below:
             raise UsageError(
                 f"{remote.told} was not composed: its layers stand on the very base that it was built on",
-                hint=f"imagekit build {r.profile}: only what is above the system is taken from the build cache",
+                hint=f"imagekit build {lock.resolution.profile}: only what is above the system is taken from the build "
+                "cache",
             )
         new = system.make(lock, {}, site, shelf, say, newest=True)
-        (bottom,) = new.layers
-        before = _known(old)
+        before = _known(old, below)
         drift = tuple(record.changes(before, new.packages)) if before else ()
         for line in drift:
             say("drift" if line == drift[0] else "", line)
-        changed = bottom.layer.diff_id != old.layers[0].layer.diff_id
+        changed = [one.layer.diff_id for one in new.layers] != [one.layer.diff_id for one in old.layers[:below]]
         if not changed:
             say("rebase", f"its system is the newest{'' if wanted else ': nothing to do'}")
             if not wanted:
                 same = f"{_same_place(remote).place}@{old.digest}"
                 name = remote.told if remote.told.startswith(LAYOUT) else same
                 return Done(old, name, False, (), drift, None, time.monotonic() - started)
-        image = restacked(old, bottom) if changed else old
+            lock = carried  # also where its base has one more name now
+        image = _restacked(old, below, lock, new, remote, shelf) if changed else old
         if changed:
-            say("rebase", f"1 of {len(image.layers)} layers is new, {amounts.size(bottom.layer.size)}")
+            held = {one.layer.diff_id for one in old.layers}
+            fresh = [one for one in image.layers if one.layer.diff_id not in held]
+            size, are = amounts.size(sum(one.layer.size for one in fresh)), "is" if len(fresh) == 1 else "are"
+            say("rebase", f"{len(fresh)} of {len(image.layers)} layers {are} new, {size}")
         # of its own files and the system, as their layers are
         scope = hashlib.sha256(json.dumps([new.id, image.layers[-1].layer.diff_id]).encode()).hexdigest()
         entry = composed.recorded(lock, image, new, site, f"rebase {lock.digest}", scope, _parts(old, remote))
@@ -112,6 +107,38 @@ def rebase(
             reference = places.write(image, names, functools.partial(_beside, image, lock, entry, new, site, say))
         record.save(entry.model_copy(update={"proven": pipeline.today() if report else ""}))
     return Done(image, reference, changed, (*names.moving, names.immutable), drift, report, time.monotonic() - started)
+
+
+def _onto(lock: Lock, base: str, remote: Remote, site: Site, shelf: Kept, say: Say) -> Lock:
+    """The lock of what comes out. Raises UsageError for what is not put onto another base."""
+    r = lock.resolution
+    if r.apt_sources or r.trust or r.steps:
+        raise UsageError(
+            f"{remote.told} stands on more than packages of {r.base.name}: what an overlay brings",
+            hint=f"imagekit build {r.profile}, with its overlays: archives, roots and steps are run again",
+        )
+    if r.base.kind == "image" and (not base or base.startswith("image:")):
+        return onto.another(lock, base, site, shelf, say)
+    if base and base != f"{r.base.kind}:{r.base.name}":
+        raise UsageError(
+            f"{remote.told} has wheels and bytecode for Python {r.python} of {r.base.name}, not for {base}",
+            hint=f"imagekit build {r.profile} --base {base}",
+        )
+    return lock
+
+
+def _below(old: Image, lock: Lock) -> int:
+    """How many of the lowest layers are the system of a composed image; 0 of any other."""
+    if lock.resolution.base.kind == "image":
+        return onto.system_of(old)
+    return 1 if old.layers and BOTTOM.fullmatch(old.layers[0].made_by) else 0
+
+
+def _restacked(old: Image, below: int, lock: Lock, new: System, remote: Remote, shelf: Kept) -> Image:
+    if lock.resolution.base.kind == "image":
+        return onto.moved(old, below, lock, new, remote.there, shelf)
+    (bottom,) = new.layers
+    return restacked(old, bottom)
 
 
 def lock_of(remote: Remote) -> Lock:
@@ -153,10 +180,11 @@ def _parts(old: Image, remote: Remote) -> dict[str, str]:
     return here or (made.record.parts if made else {})
 
 
-def _known(old: Image) -> dict[str, str]:
-    """The versions of the old system: of this machine's record, else out of the layer, where it is here."""
+def _known(old: Image, below: int) -> dict[str, str]:
+    """The versions of the old system: of this machine's record, else out of its layer, where it is here."""
     kept_here = next((entry.system for entry in record.of_image(old.id)), None)
     if kept_here:
         return kept_here
-    path = old.layers[0].path
-    return system.versions(path) if path != Path() else {}
+    path = old.layers[below - 1].path
+    names = ("./opt/imagekit/record/system.txt", "opt/imagekit/record/system.txt")
+    return next((found for name in names if (found := system.versions(path, name))), {}) if path != Path() else {}

@@ -7,7 +7,7 @@ import click
 
 @click.command("rebase")
 @click.argument("image")
-@click.option("--base", metavar="distro:NAME", default="", help="The distribution.  [default: that of the image]")
+@click.option("--base", metavar="BASE", default="", help="distro:SUITE or image:REFERENCE.  [default: its own]")
 @click.option("--output", multiple=True, metavar="WHERE", help="As of build; may repeat.  [default: where it is]")
 @click.option("--no-test", is_flag=True, help="Do not prove the image.")
 @click.option("--fresh", is_flag=True, help="The proof takes nothing over from an earlier one.")
@@ -16,7 +16,7 @@ import click
 def command(
     image: str, base: str, output: tuple[str, ...], no_test: bool, fresh: bool, as_json: bool, site: str | None
 ) -> None:
-    """Put the newest distribution packages under an image, and leave its wheels as they are.
+    """Put the newest distribution packages, or a newer base image, under an image; its wheels stay as they are.
 
     IMAGE is registry:HOST/REPOSITORY:TAG or oci:DIR[:TAG], composed by `build --engine compose`. Prints its name.
     """

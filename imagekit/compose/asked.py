@@ -1,6 +1,6 @@
-"""What an image of a registry offers as a base, where there is no engine: its layers are got, and it is asked in a room.
+"""What an image of a registry offers as a base, where there is no engine: it is asked in a room.
 
-The layers stay in the layer cache, for the image that is made on them; the answer stays too, by digest.
+Its layers stay in the layer cache, for the image that is made on them; the answer stays too, by digest.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _asked(there: Remote, digest: str, shelf: Kept, say: bases.Say) -> Foundatio
     with shelf.in_use():
         image = pulled(there, shelf, say)
         with tree.unpacked(image, verify=True) as root:
-            told = root.image(there.told)
+            told = root.image(there.told) or {}
             said = root.run("", ["-c", foundation.SCRIPT], timeout=SECONDS, user="0:0", entrypoint=["/bin/sh"])
     from_there = [f"{there.told.partition('@')[0]}@{digest}"]
     return foundation.read(there.told, {**told, "RepoDigests": from_there}, said.stdout)

@@ -268,3 +268,48 @@ def test_what_is_nowhere(room: Room) -> None:
     assert done.returncode == 4 and "cannot be pulled" in done.stderr and "--base distro:bookworm" in done.stderr
     done = room.run("build", "tiny", "--base", "image:company/secret:1")
     assert done.returncode == 2 and "its name does not tell its distribution" in done.stderr
+
+
+def layers_of(folder: Path) -> list[str]:
+    index = json.loads((folder / "index.json").read_text())
+    manifest = json.loads(blob(folder, index["manifests"][0]["digest"]))
+    return [row["digest"] for row in manifest["layers"]]
+
+
+def blob(folder: Path, digest: str) -> bytes:
+    return (folder / "blobs/sha256" / digest.removeprefix("sha256:")).read_bytes()
+
+
+def test_onto_an_image_that_moved(room: Room, image: Make, tmp_path: Path) -> None:
+    """What comes out has the layers that a build on the new base has; the wheels are those of the old image."""
+    room.extra["DOCKER_HOST"] = "unix:///nowhere.sock"
+    with registries.served(tmp_path / "registry") as host:
+        for number in (1, 2):
+            lines = [f"RUN echo {number} >/etc/company-release", f"ENV COMPANY=v{number}", *LINES[2 + number :]]
+            docker("push", "-q", image(*lines, name=f"{host}/company/base:{number}"))
+        call = ("build", "tiny", "--engine", "compose", "--no-test")
+        room.good(*call, "--base", f"image:{host}/company/base:1", "--output", "oci:old")
+        room.good(*call, "--base", f"image:{host}/company/base:2", "--output", "oci:new")
+        same = room.good("rebase", "oci:old", "--no-test")
+        assert "its system is the newest: nothing to do" in same.stderr
+        done = room.good("rebase", "oci:old", "--base", f"image:{host}/company/base:2", "--output", "oci:rebased")
+        assert "layers are new" in done.stderr and "static  " in done.stderr
+        old, new, rebased = (layers_of(room.folder / name) for name in ("old", "new", "rebased"))
+        assert rebased[:-1] == new[:-1] and len(set(old) - set(rebased)) == 2, "of the base, and the lock"
+        inspected = json.loads(room.good("inspect", done.stdout.strip(), "--json").stdout)
+        assert f"{host}/company/base:2" in json.dumps(inspected)
+        again = room.good("rebase", done.stdout.strip())
+        assert "nothing to do" in again.stderr and again.stdout == done.stdout
+        docker("tag", f"{host}/company/base:2", f"{host}/company/base:1")
+        docker("push", "-q", f"{host}/company/base:1")
+        moved = room.good("rebase", "oci:old", "--no-test", "--output", "oci:moved")
+        assert "layers are new" in moved.stderr and layers_of(room.folder / "moved")[:-1] == rebased[:-1]
+        docker("push", "-q", image(*CUDA, name=f"{host}/company/base:3"))
+        for base, code, said in (
+            (f"image:{host}/company/base:3", 2, "CUDA of its own: none, and 12.1 there"),
+            (f"image:{host}/company/base:none", 2, "cannot be had from its registry"),
+            ("distro:bookworm", 2, "not for distro:bookworm"),
+        ):
+            refused = room.run("rebase", "oci:old", "--base", base)
+            assert (refused.returncode, "Traceback" in refused.stderr) == (code, False) and said in refused.stderr
+    assert room.leftovers() == []
