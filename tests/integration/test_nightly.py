@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import gzip
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import registries
@@ -247,17 +249,39 @@ def test_proven_by_an_engine_as_well(nights: Nights, engine: object) -> None:
     assert bad["reasons"] == ["proof: it was not measured"] and "no-such" in " ".join(bad["why"]), bad
 
 
-def test_no_secret_is_anywhere(nights: Nights) -> None:
-    """In logs, records, the page, locks, and all that the registry holds, unpacked."""
+def by_helpers(nights: Nights) -> None:
+    """The same logins, out of a credential helper and of a netrc."""
+    folder = nights.room.folder
+    (folder / "config.json").write_text('{"credsStore": "canary"}')
+    helper = folder / "bin/docker-credential-canary"
+    helper.parent.mkdir()
+    helper.write_text(f"""#!/bin/sh\necho '{{"Username": "ada", "Secret": "{SECRETS[0]}"}}'\n""")
+    helper.chmod(0o755)
+    (folder / "netrc").write_text(f"machine 127.0.0.1 login ada password {SECRETS[1]}\n")
+    (folder / "netrc").chmod(0o600)
+    site = (folder / "imagekit.toml").read_text()
+    (folder / "imagekit.toml").write_text(site.replace('auth = "env:INDEX_TOKEN"\nuser = "ada"', 'auth = "netrc"'))
+    own = {"PATH": f"{helper.parent}:{os.environ['PATH']}", "NETRC": str(folder / "netrc"), "INDEX_TOKEN": ""}
+    nights.room.extra.update(own)
+
+
+@pytest.mark.parametrize("helped", [False, True], ids=["a variable and a file", "a helper and netrc"])
+def test_no_secret_is_anywhere(nights: Nights, helped: bool) -> None:
+    """In logs, records, the page, locks, and all that the registry holds, unpacked; nor as a header has it."""
+    if helped:
+        by_helpers(nights)
     nights.night()
     places = [*nights.room.folder.rglob("*"), *nights.room.cache.rglob("*")]
-    mine = (nights.room.folder / "config.json", nights.room.folder / "registry/htpasswd")
+    names = ("config.json", "registry/htpasswd", "bin/docker-credential-canary", "netrc")
+    mine = [nights.room.folder / name for name in names]
+    coded = [base64.b64encode(f"ada:{secret}".encode()).decode() for secret in SECRETS[:2]]
     seen = 0
     for path in places:
         if path.is_file() and not path.is_symlink() and path not in mine:
             seen += 1
-            for text in SECRETS:
-                assert text.encode() not in content(path), path
+            found = content(path)
+            for text in (*SECRETS, *coded, *map(quote, SECRETS)):
+                assert text.encode() not in found, path
     assert seen > 100
 
 
