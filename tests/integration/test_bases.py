@@ -304,6 +304,14 @@ def test_onto_an_image_that_moved(room: Room, image: Make, tmp_path: Path) -> No
         docker("push", "-q", f"{host}/company/base:1")
         moved = room.good("rebase", "oci:old", "--no-test", "--output", "oci:moved")
         assert "layers are new" in moved.stderr and layers_of(room.folder / "moved")[:-1] == rebased[:-1]
+        there = f"registry:{host}/ml/pytorch:stable"
+        room.good(*call, "--base", f"image:{host}/company/base:2", "--output", there)
+        here = room.good("rebase", there, "--no-test", "--output", there, "--base", f"image:{host}/company/base:2")
+        assert "its system is the newest" in here.stderr
+        docker("push", "-q", image("RUN echo 4 >/etc/company-release", name=f"{host}/company/base:2"))
+        sent = room.good("rebase", there, "--no-test", "--output", there)
+        assert "layers are new" in sent.stderr and "blobs there" in sent.stderr
+        assert room.good("test", there, "--stage", "static").returncode == 0
         docker("push", "-q", image(*CUDA, name=f"{host}/company/base:3"))
         for base, code, said in (
             (f"image:{host}/company/base:3", 2, "CUDA of its own: none, and 12.1 there"),
