@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from imagekit import contract, papers
+from imagekit import contract, papers, remote
 from imagekit.compat import bases
 from imagekit.compat.facts import load
 from imagekit.compose import asked, own
@@ -28,6 +28,7 @@ from imagekit.oci import image as images
 from imagekit.oci import layer, stack, tar
 from imagekit.oci.image import Image, Stacked
 from imagekit.oci.kept import Kept, Made
+from imagekit.plan import plan
 from imagekit.remote import SMALL, UNPACKED, Readable
 from imagekit.resolution import Base
 from imagekit.site import Site
@@ -36,6 +37,9 @@ Say = Callable[[str, str], None]
 
 PACKAGES = re.compile(r"imagekit: packages on \S+, \d+ distribution packages")
 """The history's line of what a composed image has installed on its base (compose.system)."""
+
+OURS = remote.OURS[0]
+"""That of its highest layer."""
 
 _VERSION = "io.imagekit.version"
 
@@ -49,11 +53,14 @@ def another(lock: Lock, base: str, site: Site, shelf: Kept, say: Say) -> Lock:
     r = lock.resolution
     name, digest = bases.reference(base, site.settings.base.map) if base else (r.base.name, "")
     reference = f"{name}@{digest}" if digest else name
-    found = asked.of_registry(reference, site, shelf, say)
-    if found is None:
+    if not name or (not base and (not r.base.digest or ":" not in name.rpartition("/")[2])):
         raise UsageError(
-            f"{reference} cannot be had from its registry", hint="push it to one: an engine's image has no layers here"
-        )
+            f"{r.base.name} has no tag that may lead somewhere else, or was never in a registry" if name else
+            "image: names no image", hint="--base image:REFERENCE, of a registry",
+        )  # fmt: skip
+    found = asked.of_registry(reference, site, shelf, say, must=True)
+    if found is None:
+        raise UsageError(f"its registry has no image {reference}", hint="is its name right, and was it pushed?")
     system = bases.known_suite(bases.suite_of(f"image:{name}", found))
     if r.base.found is None:
         raise UsageError(f"nobody asked {r.base.name} what it offers", hint=f"imagekit build {r.profile}")
@@ -74,9 +81,17 @@ def another(lock: Lock, base: str, site: Site, shelf: Kept, say: Say) -> Lock:
         "base": Base(kind="image", name=name, digest=digest or found.digest, found=found),
         "env": {**bases.emptied(found), **kept_env},
         "notes": (*(note for note in r.notes if note not in told), *bases.notes(found, r.cuda, toolkit)),
+        "differs": tuple(_named(part, base) for part in r.differs),
         "os": f"{system.id.capitalize()} {system.version}",
     })  # fmt: skip
     return lock.model_copy(update={"resolution": new})
+
+
+def _named(part: str, base: str) -> str:
+    """A part of the image's tag, which may tell the base that was wished for (compat.resolve)."""
+    if base and re.fullmatch(r"image[0-9a-f]{6}", part):
+        return "image" + hashlib.sha256(base.encode()).hexdigest()[:6]
+    return part
 
 
 def _decides(old: Foundation, new: Foundation) -> Iterator[tuple[str, str, str]]:
@@ -87,8 +102,17 @@ def _decides(old: Foundation, new: Foundation) -> Iterator[tuple[str, str, str]]
     yield "nvcc", "yes" if old.nvcc else "", "yes" if new.nvcc else ""
 
 
+def parts(lock: Lock) -> dict[str, str]:
+    """Of what is to be made (Plan.parts): those that another base makes others, but for the image's own files."""
+    found = plan(lock, {}).parts
+    return {name: found[name] for name in ("system", "config")}
+
+
 def system_of(image: Image) -> int:
-    """How many of the lowest layers are the base and what was installed on it; 0 where nothing of ours says so."""
+    """How many of the lowest layers are the base and what was installed on it; 0 where nothing of ours says so, or
+    somebody has built on it."""
+    if not image.layers or image.layers[-1].made_by != OURS:
+        return 0
     return next((at for at, one in enumerate(image.layers, 1) if PACKAGES.fullmatch(one.made_by)), 0)
 
 

@@ -91,9 +91,10 @@ def _look(profile: Profile, reference: str, site: Site, say: Say, upgrade: bool)
             return base.found
     from imagekit.engines.docker_api import Engine
 
-    try:
+    engine = None
+    with contextlib.suppress(Surroundings):
         engine = Engine()
-    except Surroundings:
+    if engine is None:
         from imagekit.compose import asked  # requests, which no other question needs
 
         return asked.of_registry(reference, site, kept(), say)

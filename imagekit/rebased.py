@@ -23,7 +23,7 @@ from imagekit.errors import UsageError
 from imagekit.lock.model import Lock
 from imagekit.locking import Say
 from imagekit.oci import reference as references
-from imagekit.oci.image import Image, restacked
+from imagekit.oci.image import Image, digest, restacked
 from imagekit.oci.kept import Kept, kept
 from imagekit.oci.reference import Reference
 from imagekit.oci.registry import Repository
@@ -65,15 +65,17 @@ def rebase(
     started = time.monotonic()
     shelf = kept()
     caches.prune(site.settings.build.cache)
-    carried = lock_of(remote)
-    lock = _onto(carried, base, remote, site, shelf, say)
     with pipeline.build_lock(f"rebase-{hashlib.sha256(remote.told.encode()).hexdigest()[:12]}", say), shelf.in_use():
+        carried = lock_of(remote)
+        remote.name = digest(remote.raw[0])  # whatever its name leads to by the time that a base is here
+        lock = _onto(carried, base, remote, site, shelf, say)
         here = not prove and all(_is_there(remote, output) for output in wanted)
         old = pulled(remote, shelf, say, whole=not here)
         below = _below(old, lock)
         if not below:
             raise UsageError(
-                f"{remote.told} was not composed: its layers stand on the very base that it was built on",
+                f"{remote.told} was not composed, or somebody has built on it: its layers stand on the very base that "
+                "it was built on",
                 hint=f"imagekit build {lock.resolution.profile}: only what is above the system is taken from the build "
                 "cache",
             )
@@ -83,6 +85,9 @@ def rebase(
         for line in drift:
             say("drift" if line == drift[0] else "", line)
         changed = [one.layer.diff_id for one in new.layers] != [one.layer.diff_id for one in old.layers[:below]]
+        changed = (
+            changed or lock.resolution.base.digest != carried.resolution.base.digest
+        )  # only its variables, perhaps
         if not changed:
             say("rebase", f"its system is the newest{'' if wanted else ': nothing to do'}")
             if not wanted:
@@ -98,7 +103,8 @@ def rebase(
             say("rebase", f"{len(fresh)} of {len(image.layers)} layers {are} new, {size}")
         # of its own files and the system, as their layers are
         scope = hashlib.sha256(json.dumps([new.id, image.layers[-1].layer.diff_id]).encode()).hexdigest()
-        entry = composed.recorded(lock, image, new, site, f"rebase {lock.digest}", scope, _parts(old, remote))
+        parts = _parts(old, remote) | (onto.parts(lock) if lock.resolution.base.kind == "image" else {})
+        entry = composed.recorded(lock, image, new, site, f"rebase {lock.digest}", scope, parts)
         names = tag.names(lock.resolution, site.settings.tags, entry.key, entry.created)
         report = composed.proven(image, replace(wish, scope=entry.scope), say) if prove else None
         if not prove:

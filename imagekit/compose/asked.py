@@ -5,18 +5,22 @@ Its layers stay in the layer cache, for the image that is made on them; the answ
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from imagekit import foundation, remote
+from imagekit import foundation, namespaces, remote, scratch
 from imagekit.compose import bases, tree
 from imagekit.errors import Surroundings, UsageError
 from imagekit.files import write
 from imagekit.foundation import Foundation
 from imagekit.oci import reference as references
 from imagekit.oci.kept import Kept
+from imagekit.oci.reference import Reference
 from imagekit.pulled import pulled
 from imagekit.remote import Remote
 from imagekit.site import Site
@@ -25,28 +29,45 @@ SECONDS = 120
 """For the questions, once the image is here."""
 
 
-def of_registry(reference: str, site: Site, shelf: Kept, say: bases.Say) -> Foundation | None:
-    """None where no registry answers for it, or has no such image: then its name must tell enough.
+def of_registry(reference: str, site: Site, shelf: Kept, say: bases.Say, *, must: bool = False) -> Foundation | None:
+    """None where it cannot be asked, or there is no such image: then its name must tell enough.
 
-    Raises UsageError, Surroundings for an image that cannot be got or unpacked here.
+    `must`: whoever asks cannot go on without. Raises UsageError, Surroundings then.
     """
     try:
-        name = references.parse(bases.with_host(reference))
-        there = remote.repository(name, site)
-        digest = name.digest or there.digest_of(name.tag or "latest", once=True)
+        return _of(references.parse(bases.with_host(reference)), reference, site, shelf, say)
     except (UsageError, Surroundings) as error:
+        if must:
+            raise
         say("", f"{reference} is not asked what it offers: {error.message}")
         return None
+
+
+def _of(name: Reference, reference: str, site: Site, shelf: Kept, say: bases.Say) -> Foundation | None:
+    there = remote.repository(name, site)
+    digest = there.digest_of(name.digest or name.tag or "latest", once=True)
     if not digest:
         return None
     key = hashlib.sha256(f"{reference} {digest} {foundation.SCRIPT}".encode()).hexdigest()
     note = shelf.folder / "systems" / f"asked-{key}.json"
-    known = _known(note)
-    if known is None:
-        say("base", f"fetching {reference}, to see what it offers")
-        known = _asked(Remote(reference, there, digest), digest, shelf, say)
-        write(note, known.model_dump_json().encode())
+    with _one_at_a_time(key):
+        known = _known(note)
+        if known is None:
+            namespaces.root()  # raises before gigabytes are got in vain
+            say("base", f"fetching {reference}, to see what it offers")
+            known = _asked(Remote(reference, there, digest), digest, shelf, say)
+            write(note, known.model_dump_json().encode())
     return known
+
+
+@contextlib.contextmanager
+def _one_at_a_time(key: str) -> Iterator[None]:
+    """Of those who ask the same image: threads of a night, other processes. The others have the answer then."""
+    folder = scratch.cache() / "building"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"asked-{key[:12]}").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _asked(there: Remote, digest: str, shelf: Kept, say: bases.Say) -> Foundation:
@@ -55,6 +76,11 @@ def _asked(there: Remote, digest: str, shelf: Kept, say: bases.Say) -> Foundatio
         with tree.unpacked(image, verify=True) as root:
             told = root.image(there.told) or {}
             said = root.run("", ["-c", foundation.SCRIPT], timeout=SECONDS, user="0:0", entrypoint=["/bin/sh"])
+    if said.timed_out or said.exit_code:
+        how = (
+            f"did not answer within {SECONDS} s" if said.timed_out else f"has no shell that answers ({said.exit_code})"
+        )
+        raise Surroundings(f"{there.told} {how}", details=said.stderr.splitlines()[-3:])
     from_there = [f"{there.told.partition('@')[0]}@{digest}"]
     return foundation.read(there.told, {**told, "RepoDigests": from_there}, said.stdout)
 

@@ -70,7 +70,7 @@ def decide(cells: Sequence[Judged], night: Night, site: Site, now: datetime) -> 
         outside = look([lock for one in begun if (lock := _known(one))], site)
         done = list(threads.map(lambda one: _decided(one, outside, night, site, now), begun))
     stood_on = {one.lock.resolution.base.name for one in done if one.lock and outside.base(one.lock)}
-    unseen = [f"{name} is another image now, and no engine here can say what it has" for name in sorted(stood_on)]
+    unseen = [f"{name} is another image now, and nobody here can say what it has" for name in sorted(stood_on)]
     return done, (*outside.unknown, *unseen, *(one.unknown for one in done if one.unknown))
 
 
@@ -165,7 +165,10 @@ def _renewed(one: Decision, outside: Outside, night: Night, site: Site) -> tuple
     assert cell.profile and cell.resolution
     if cell.resolution.base.kind == "image" and not cell.resolution.base.digest:
         name = cell.resolution.base.name
-        raise Surroundings(f"nobody here can say what {name} is", hint="an engine looks at it; or commit its lock")
+        raise Surroundings(
+            f"nobody here can say what {name} is",
+            hint="an engine or its registry tells; or commit its lock",
+        )
     is_stale = not old or bool(stale(old, cell.resolution))
     gone = () if night.updates or not old else tuple(outside.gone(old))
     if old and not (night.updates or is_stale or gone):

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from imagekit import bootstrap, index, remote
 from imagekit.bootstrap import Offered
+from imagekit.compose import bases
 from imagekit.errors import Error, ImpossibleWish
 from imagekit.lock import uv
 from imagekit.lock.model import Lock, Package
@@ -144,5 +145,5 @@ def _files(page: Page, site: Site) -> dict[str, bool]:
 
 
 def _digest(name: str, site: Site) -> str:
-    reference = references.parse(name)
+    reference = references.parse(bases.with_host(name))
     return remote.repository(reference, site).digest_of(reference.tag or "latest")

@@ -12,11 +12,17 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import registries
 import repositories
 from rooms import Room, docker
+
+from imagekit import pulled, remote
+from imagekit.oci import layout
+from imagekit.oci.image import Image, descriptor
+from imagekit.oci.kept import Kept
 
 Make = Callable[..., str]
 
@@ -280,6 +286,26 @@ def blob(folder: Path, digest: str) -> bytes:
     return (folder / "blobs/sha256" / digest.removeprefix("sha256:")).read_bytes()
 
 
+def configuration(folder: Path) -> dict[str, Any]:
+    index = json.loads((folder / "index.json").read_text())
+    manifest = json.loads(blob(folder, index["manifests"][0]["digest"]))
+    return dict(json.loads(blob(folder, manifest["config"]["digest"]))["config"])
+
+
+def built_on(source: Path, target: Path) -> str:
+    """An image with one more layer, as a Dockerfile that begins with it has."""
+    there = remote.Remote(f"oci:{source}", *remote.in_layout(f"oci:{source}"))
+    found = pulled.pulled(there, Kept(target), lambda *_: None)
+    config, manifest = json.loads(found.config), json.loads(found.manifest)
+    config["rootfs"]["diff_ids"].append(config["rootfs"]["diff_ids"][-1])
+    config["history"].append({"created_by": "RUN make"})
+    manifest["layers"].append(manifest["layers"][-1])
+    text = json.dumps(config).encode()
+    manifest["config"] = descriptor(manifest["config"]["mediaType"], text)
+    layout.write(Image(text, json.dumps(manifest).encode(), found.layers), target, ["x"])
+    return f"oci:{target}"
+
+
 def test_onto_an_image_that_moved(room: Room, image: Make, tmp_path: Path) -> None:
     """What comes out has the layers that a build on the new base has; the wheels are those of the old image."""
     room.extra["DOCKER_HOST"] = "unix:///nowhere.sock"
@@ -312,12 +338,27 @@ def test_onto_an_image_that_moved(room: Room, image: Make, tmp_path: Path) -> No
         sent = room.good("rebase", there, "--no-test", "--output", there)
         assert "layers are new" in sent.stderr and "blobs there" in sent.stderr
         assert room.good("test", there, "--stage", "static").returncode == 0
+        docker("push", "-q", image(*LINES[3:], "ENV COMPANY=v5", "LABEL fix=yes", name=f"{host}/company/base:5"))
+        docker("push", "-q", image(*LINES[3:], "ENV COMPANY=v6", "LABEL fix=no", name=f"{host}/company/base:6"))
+        room.good(*call, "--base", f"image:{host}/company/base:5", "--output", "oci:five")
+        room.good("rebase", "oci:five", "--base", f"image:{host}/company/base:6", "--no-test", "--output", "oci:six")
+        assert layers_of(room.folder / "six")[:-1] == layers_of(room.folder / "five")[:-1]
+        config, before = configuration(room.folder / "six"), configuration(room.folder / "five")
+        assert config["Labels"]["fix"] == "no" and "COMPANY=v6" in config["Env"], "its variables alone are others"
+        assert config["Labels"]["io.imagekit.suffix"] != before["Labels"]["io.imagekit.suffix"], "the name of its base"
+        somebodys = room.run("rebase", built_on(room.folder / "old", tmp_path / "on-it"))
+        assert somebodys.returncode == 2 and "somebody has built on it" in somebodys.stderr
         docker("push", "-q", image(*CUDA, name=f"{host}/company/base:3"))
         for base, code, said in (
             (f"image:{host}/company/base:3", 2, "CUDA of its own: none, and 12.1 there"),
-            (f"image:{host}/company/base:none", 2, "cannot be had from its registry"),
+            (f"image:{host}/company/base:none", 2, "its registry has no image"),
+            ("image:", 2, "names no image"),
             ("distro:bookworm", 2, "not for distro:bookworm"),
         ):
             refused = room.run("rebase", "oci:old", "--base", base)
-            assert (refused.returncode, "Traceback" in refused.stderr) == (code, False) and said in refused.stderr
+            assert (
+                room.leftovers() == []
+                and (refused.returncode, "Traceback" in refused.stderr) == (code, False)
+                and said in refused.stderr
+            )
     assert room.leftovers() == []
