@@ -84,10 +84,9 @@ def rebase(
         drift = tuple(record.changes(before, new.packages)) if before else ()
         for line in drift:
             say("drift" if line == drift[0] else "", line)
-        changed = [one.layer.diff_id for one in new.layers] != [one.layer.diff_id for one in old.layers[:below]]
-        changed = (
-            changed or lock.resolution.base.digest != carried.resolution.base.digest
-        )  # only its variables, perhaps
+        was, now = ([one.layer.diff_id for one in layers] for layers in (old.layers[:below], new.layers))
+        # of another base perhaps only the variables are others
+        changed = was != now or lock.resolution.base.digest != carried.resolution.base.digest
         if not changed:
             say("rebase", f"its system is the newest{'' if wanted else ': nothing to do'}")
             if not wanted:
