@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +88,15 @@ def test_whoever_is_killed_leaves_no_part_of_a_root(place: Path, monkeypatch: py
     os.utime(trimmed, (1, 1))
     seen: list[bool] = []
 
-    def remove(path: Path, *_: object, **__: object) -> None:
-        if Path(path).is_relative_to(place):  # not what the garbage collector comes upon of other tests
+    def rmdir(path: str, **_: object) -> None:
+        """What every rmtree ends with; Debian's tempfile has one of its own."""
+        if Path(path).name == "usr":
             seen.append(pruned.exists() or trimmed.exists())
 
-    monkeypatch.setattr(shutil, "rmtree", remove)
+    monkeypatch.setattr(os, "rmdir", rmdir)
     caches.prune(0)
     assert seen == [True, False], "one after the other"
-    trimmed.mkdir()
+    (trimmed / "usr").mkdir(parents=True)
     os.utime(trimmed, (1, 1))
     system.trim(kept())
     assert seen[2:] == [False] and not trimmed.exists()
