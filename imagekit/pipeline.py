@@ -6,7 +6,6 @@ profile --resolve--> resolution --lock--> lock --plan/render--> context --build-
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -28,7 +27,6 @@ from imagekit.locking import Say
 from imagekit.oci.kept import kept
 from imagekit.profile import Profile, Wishes, load
 from imagekit.resolution import Resolution
-from imagekit.scratch import cache
 from imagekit.site import Site, apt
 
 Look = Callable[[str], Foundation | None]
@@ -134,15 +132,8 @@ def write_context(context: render.Context, folder: Path, lock: Lock, site: Site,
 
 @contextlib.contextmanager
 def build_lock(name: str, say: Say) -> Iterator[None]:
-    """One build of a tag at a time on this machine; the second waits and says so. Freed even by SIGKILL."""
-    folder = cache() / "building"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name.replace("/", "_").replace(":", "_")).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("build", f"another imagekit builds {name}; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    """One build of a tag at a time on this machine; the second waits and says so."""
+    with scratch.one_at_a_time(name, lambda: say("build", f"another imagekit builds {name}; waiting for it")):
         yield
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -52,6 +53,21 @@ def folder(purpose: str) -> Iterator[Path]:
     # what cannot be removed now is no reason to fail: the next run removes it
     with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-{purpose}-", dir=top, ignore_cleanup_errors=True) as name:
         yield Path(name)
+
+
+@contextlib.contextmanager
+def one_at_a_time(name: str, waits: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """One of its name on this machine, threads and processes; `waits` is called where another is at it. Freed even by
+    SIGKILL."""
+    place = cache() / "building"
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / name.replace("/", "_").replace(":", "_")).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waits()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def left(purpose: str) -> list[Path]:

@@ -5,13 +5,8 @@ Its layers stay in the layer cache, for the image that is made on them; the answ
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from imagekit import foundation, namespaces, remote, scratch
 from imagekit.compose import bases, tree
@@ -50,7 +45,7 @@ def _of(name: Reference, reference: str, site: Site, shelf: Kept, say: bases.Say
         return None
     key = hashlib.sha256(f"{reference} {digest} {foundation.SCRIPT}".encode()).hexdigest()
     note = shelf.folder / "systems" / f"asked-{key}.json"
-    with _one_at_a_time(key):
+    with scratch.one_at_a_time(f"asked-{key[:12]}"):  # threads of a night, other processes: they have the answer then
         known = _known(note)
         if known is None:
             namespaces.root()  # raises before gigabytes are got in vain
@@ -60,16 +55,6 @@ def _of(name: Reference, reference: str, site: Site, shelf: Kept, say: bases.Say
     return known
 
 
-@contextlib.contextmanager
-def _one_at_a_time(key: str) -> Iterator[None]:
-    """Of those who ask the same image: threads of a night, other processes. The others have the answer then."""
-    folder = scratch.cache() / "building"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"asked-{key[:12]}").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _asked(there: Remote, digest: str, shelf: Kept, say: bases.Say) -> Foundation:
     with shelf.in_use():
         image = pulled(there, shelf, say)
@@ -77,10 +62,8 @@ def _asked(there: Remote, digest: str, shelf: Kept, say: bases.Say) -> Foundatio
             told = root.image(there.told) or {}
             said = root.run("", ["-c", foundation.SCRIPT], timeout=SECONDS, user="0:0", entrypoint=["/bin/sh"])
     if said.timed_out or said.exit_code:
-        how = (
-            f"did not answer within {SECONDS} s" if said.timed_out else f"has no shell that answers ({said.exit_code})"
-        )
-        raise Surroundings(f"{there.told} {how}", details=said.stderr.splitlines()[-3:])
+        how = f"within {SECONDS} s" if said.timed_out else f"by a shell ({said.exit_code})"
+        raise Surroundings(f"{there.told} does not answer {how}", details=said.stderr.splitlines()[-3:])
     from_there = [f"{there.told.partition('@')[0]}@{digest}"]
     return foundation.read(there.told, {**told, "RepoDigests": from_there}, said.stdout)
 
@@ -88,5 +71,5 @@ def _asked(there: Remote, digest: str, shelf: Kept, say: bases.Say) -> Foundatio
 def _known(note: Path) -> Foundation | None:
     try:
         return Foundation.model_validate_json(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError, ValidationError):
+    except (OSError, ValueError):
         return None

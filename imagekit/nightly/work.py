@@ -190,18 +190,16 @@ def _with_result(cell: Cell, one: Decision, row: dict[str, Any]) -> Cell:
         return _told(cell.model_copy(update={"reference": one.before.reference}), row)
     new = record.Record.model_validate(row["record"])
     old = one.before.made.record if one.before.made else None
-    changes = record.changes(old.packages | old.system, new.packages | new.system) if old else []
-    told = {"reference": str(row["reference"]), "size": int(row["size"]), "changes": tuple(changes)}
-    return _told(cell.model_copy(update=told), row["proof"])
+    changes = tuple(record.changes(old.packages | old.system, new.packages | new.system)) if old else ()
+    cell = cell.model_copy(update={"reference": str(row["reference"]), "size": int(row["size"]), "changes": changes})
+    return _told(cell, row["proof"]) if row["proof"] else cell  # none where the very same image was proven before
 
 
-def _told(cell: Cell, proof: dict[str, Any] | None) -> Cell:
-    """With what its proof found; none where the very same image was proven before."""
-    if not proof:
-        return cell
+def _told(cell: Cell, proof: dict[str, Any]) -> Cell:
+    """With what its proof found."""
     report = reports.from_json(proof)
-    found = {"checks": evidence.passed(report), "proof_seconds": round(report.seconds, 1)}
-    return cell.model_copy(update={"proof": evidence.stages(report), **found})
+    found = {"proof": evidence.stages(report), "checks": evidence.passed(report)}
+    return cell.model_copy(update={**found, "proof_seconds": round(report.seconds, 1)})
 
 
 def _as_it_is(one: Decision, room: Room) -> tuple[Cell, Before | None]:
